@@ -1,0 +1,214 @@
+//! Owns the users' half of a consumer: who waits for a batch, what went wrong, and the results of longer operations.
+//!
+//! Must not block, nor read a batch: it lives behind the lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+
+use klamm::{
+    ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent, ConsumerReply, Error,
+    ErrorKind, FoundOffsets, Instant, LentBatch, OpId, RawResponse, ResetReason, TopicPartition,
+};
+
+use crate::after::After;
+use crate::ops::Ops;
+use crate::role::Role;
+use crate::state::State;
+use crate::wait::{WaitId, Waits};
+
+/// A position that the consumer moved by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Of which partition.
+    pub partition: TopicPartition,
+    /// Where it was.
+    pub from: i64,
+    /// Where it is now.
+    pub to: i64,
+    /// Why.
+    pub why: ResetReason,
+}
+
+/// See the module.
+pub(crate) struct ConsumerHub {
+    pub(super) waits: Waits,
+    /// The troubles that were not told yet: the last one of each partition, and the last one of none.
+    partition_errors: BTreeMap<TopicPartition, Error>,
+    problem: Option<Error>,
+    resets: BTreeMap<TopicPartition, Reset>,
+    pub(super) offsets: Ops<FoundOffsets>,
+    pub(super) responses: Ops<Result<RawResponse, Error>>,
+    pub(super) closes: Ops<ConsumerCloseReport>,
+    /// Counts what may have made lent batches stale. Readers look at it for every record, without the lock.
+    pub(super) moves: Arc<AtomicU64>,
+}
+
+impl ConsumerHub {
+    pub(super) fn new(moves: Arc<AtomicU64>) -> Self {
+        Self {
+            waits: Waits::default(),
+            partition_errors: BTreeMap::new(),
+            problem: None,
+            resets: BTreeMap::new(),
+            offsets: Ops::default(),
+            responses: Ops::default(),
+            closes: Ops::default(),
+            moves,
+        }
+    }
+
+    /// Lent batches may be stale from here on: their readers must ask.
+    pub(super) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Release);
+    }
+
+    /// The positions that were moved since the last time this was asked.
+    pub(super) fn take_resets(&mut self) -> Vec<Reset> {
+        std::mem::take(&mut self.resets).into_values().collect()
+    }
+
+    /// Whether an error is to be told first.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        !self.partition_errors.is_empty() || self.problem.is_some()
+    }
+
+    fn take_error(&mut self) -> Option<Error> {
+        let of_partition = self.partition_errors.pop_first();
+        of_partition
+            .map(|(_, error)| error)
+            .or_else(|| self.problem.take())
+    }
+}
+
+impl Role for ConsumerHub {
+    type Engine = ConsumerEngine;
+
+    fn on_event(&mut self, event: ConsumerEvent, after: &mut After) {
+        match event {
+            ConsumerEvent::Ready => self.waits.wake_all(after),
+            ConsumerEvent::PartitionError { partition, error } => {
+                after.trouble(&error);
+                self.partition_errors.insert(partition, error);
+                self.moved();
+                self.waits.wake_all(after);
+            }
+            ConsumerEvent::Reset {
+                partition,
+                from,
+                to,
+                why,
+            } => {
+                self.moved();
+                let reset = self.resets.entry(partition.clone()).or_insert(Reset {
+                    partition,
+                    from,
+                    to,
+                    why,
+                });
+                (reset.to, reset.why) = (to, why);
+            }
+            ConsumerEvent::Offsets { op, found } => self.offsets.done(op, found, after),
+            ConsumerEvent::Response { op, result } => self.responses.done(op, result, after),
+            ConsumerEvent::Closed { op, report } => {
+                self.closes.done(op, report, after);
+                self.waits.wake_all(after);
+            }
+            ConsumerEvent::Problem(error) => {
+                after.trouble(&error);
+                self.problem = Some(error);
+                self.waits.wake_all(after);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.waits.deadline()
+    }
+
+    fn expire(&mut self, now: Instant, after: &mut After) {
+        self.waits.expire(now, after);
+    }
+
+    fn close(now: Instant) -> ConsumerCommand<'static> {
+        ConsumerCommand::Close { deadline: now }
+    }
+
+    fn on_stopped(&mut self, after: &mut After) {
+        self.moved();
+        self.waits.wake_all(after);
+        self.offsets.stop(after);
+        self.responses.stop(after);
+        self.closes.stop(after);
+    }
+}
+
+/// What a reader finds.
+pub(super) enum Found {
+    Batch(LentBatch, u64),
+    Trouble(Error),
+    Nothing,
+}
+
+impl State<ConsumerHub> {
+    /// What there is for a reader now.
+    pub(super) fn next(&mut self, now: Instant) -> Found {
+        if self.is_stopped() {
+            return Found::Trouble(Error::new(ErrorKind::Closed));
+        }
+        if let Some(error) = self.role.take_error() {
+            return Found::Trouble(error);
+        }
+        let moves = self.role.moves.load(Ordering::Acquire);
+        match self.command(ConsumerCommand::NextBatch, now) {
+            ConsumerReply::Batch(Some(lent)) => Found::Batch(lent, moves),
+            ConsumerReply::Batch(None) => Found::Nothing,
+            reply @ (ConsumerReply::Done(_)
+            | ConsumerReply::Returned(..)
+            | ConsumerReply::Op(_)) => Found::Trouble(unexpected(&reply)),
+        }
+    }
+
+    /// Waits for something to be found.
+    pub(super) fn wait(
+        &mut self,
+        place: &mut Option<WaitId>,
+        deadline: Option<Instant>,
+        cx: &Context<'_>,
+        after: &mut After,
+    ) {
+        let waits = &mut self.role.waits;
+        let id = *place.get_or_insert_with(|| waits.begin(deadline));
+        waits.keep(id, cx, after);
+    }
+
+    /// A command that has nothing to say but whether it was carried out.
+    pub(super) fn done(&mut self, command: ConsumerCommand<'_>, now: Instant) -> Result<(), Error> {
+        match self.command(command, now) {
+            ConsumerReply::Done(result) => result,
+            reply @ (ConsumerReply::Batch(_)
+            | ConsumerReply::Returned(..)
+            | ConsumerReply::Op(_)) => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Begins a longer operation.
+    pub(super) fn begin(
+        &mut self,
+        command: ConsumerCommand<'_>,
+        now: Instant,
+    ) -> Result<OpId, Error> {
+        match self.command(command, now) {
+            ConsumerReply::Op(op) => Ok(op),
+            reply @ (ConsumerReply::Batch(_)
+            | ConsumerReply::Returned(..)
+            | ConsumerReply::Done(_)) => Err(unexpected(&reply)),
+        }
+    }
+}
+
+/// An engine answers each command with its own reply; anything else is a mistake in it.
+fn unexpected(reply: &ConsumerReply) -> Error {
+    Error::new(ErrorKind::Misuse).with_detail(format_args!("unexpected reply {reply:?}"))
+}

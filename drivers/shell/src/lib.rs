@@ -1,0 +1,43 @@
+//! The runtime-neutral half of Klamm's drivers: the loop, and the async clients that users hold.
+//!
+//! A [`Producer`] or [`Consumer`] is an engine of [`klamm`] behind one lock. Whoever steps it also moves its outputs to
+//! where they belong; a task for each connection moves the bytes, and one task keeps the time. An adapter such as
+//! `klamm-tokio` brings the [`Runtime`].
+
+mod after;
+mod answer;
+mod connection;
+mod consumer;
+mod diagnostics;
+mod driver;
+mod ops;
+mod producer;
+mod recorder;
+mod role;
+mod runtime;
+mod shared;
+mod start;
+mod state;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+#[doc(no_inline)]
+pub use klamm::config::{ConsumerConfig, ProducerConfig};
+#[doc(no_inline)]
+pub use klamm::record::{Header, HeaderRef, Headers, RecordRef};
+#[doc(no_inline)]
+pub use klamm::{
+    Assignment, CloseReport, ConsumerCloseReport, Duration, Error, ErrorKind, Explanation,
+    FoundOffsets, Host, Instant, OffsetSpec, Outcome, RawRequest, RawResponse, Start, TopicHandle,
+    TopicPartition, UnixMillis,
+};
+
+pub use consumer::{Batch, Consumer, ConsumerRecord, RecordStream, Records, Reset};
+pub use producer::{
+    BatchDelivery, BatchOutcome, BatchRefused, Delivery, NewRecord, NotAccepted, Producer, Receipt,
+    SendError, Target,
+};
+pub use runtime::{Runtime, Socket, Timer};

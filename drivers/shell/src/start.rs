@@ -1,0 +1,57 @@
+//! Owns the making of a client: entropy, clocks, engine, lock and driver's task.
+//!
+//! Must not know what the client is for.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use klamm::config::EffectiveSetting;
+use klamm::recording::{Header, Recordable};
+use klamm::{Error, ErrorKind, Instant, UnixMillis};
+
+use crate::driver::Driver;
+use crate::recorder::Recorder;
+use crate::role::Role;
+use crate::runtime::Runtime;
+use crate::shared::{Clocks, Shared};
+use crate::state::State;
+
+/// Where a recording goes, and the configuration that it begins with.
+pub(crate) type Sink = (Box<dyn Write + Send>, Vec<EffectiveSetting>);
+
+/// Makes an engine and starts its task.
+pub(crate) fn start<R: Role>(
+    runtime: impl Runtime,
+    role: R,
+    sink: Option<Sink>,
+    make: impl FnOnce([u8; 32], Instant, UnixMillis) -> Result<R::Engine, Error>,
+) -> Result<Arc<Shared<R>>, Error> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy).map_err(|error| {
+        Error::new(ErrorKind::Misuse).with_detail(format_args!(
+            "the operating system gives no entropy: {error}"
+        ))
+    })?;
+    let (now, wall) = (runtime.now(), runtime.wall());
+    let engine = make(entropy, now, wall)?;
+    let (sink, recorder) = match sink {
+        None => (None, None),
+        Some((sink, settings)) => {
+            let header = Header {
+                role: R::Engine::ROLE.into(),
+                properties: settings
+                    .into_iter()
+                    .map(|setting| (setting.name.into(), setting.value))
+                    .collect(),
+                entropy,
+                now,
+                wall,
+            };
+            (Some(sink), Some(Recorder::new(header.to_bytes())))
+        }
+    };
+    let state = State::new(engine, role, recorder);
+    let shared = Shared::new(state, Clocks::of(&runtime), sink);
+    Driver::start(runtime, Arc::clone(&shared));
+    Ok(shared)
+}

@@ -1,0 +1,402 @@
+//! Owns when metadata is asked for, and what an answer, or none, leads to.
+//!
+//! Must not know what anybody does with a topic.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::metadata::{Metadata, TopicState};
+use super::request::{Owner, Route};
+use super::slot::{Location, SlotKey};
+use super::{Cluster, ClusterEvent, Life, Queued, Timer};
+use crate::budget::Category;
+use crate::connection::{Answer, FailureCause, Response, SendOptions, Token, Typed};
+use crate::engine::{Diagnostic, Host, NodeId, Output, Peer, TopicHandle};
+use crate::error::{Error, ErrorKind, Step};
+use crate::error_code::ErrorCode;
+use crate::limits::{BROKERS_MAX, PARTITIONS_MAX, REBOOTSTRAP_AFTER};
+use crate::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use crate::time::Instant;
+use crate::timer::TimerId;
+
+/// What is going on.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing is to be asked.
+    Quiet,
+    /// The next question has to wait.
+    Waiting { timer: TimerId },
+    /// A question is unanswered.
+    Asking {
+        token: Token,
+        asked: Vec<TopicHandle>,
+        /// Whether it asked for all wanted topics: only then is everything as fresh as the answer.
+        full: bool,
+    },
+}
+
+/// When metadata is asked for.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    phase: Phase,
+    /// Somebody said that what is known is stale.
+    wanted: bool,
+    /// Topics that were never asked for: they do not wait.
+    new_topics: BTreeSet<TopicHandle>,
+    /// Questions in a row that brought no answer.
+    failures: u32,
+    /// Answers in a row that brought nothing new.
+    equivalents: u32,
+    not_before: Instant,
+    failing_since: Option<Instant>,
+    age_timer: Option<TimerId>,
+    /// What the budget gave for what is known.
+    charged: usize,
+}
+
+impl Refresh {
+    pub(super) const fn new() -> Self {
+        Self {
+            phase: Phase::Quiet,
+            wanted: false,
+            new_topics: BTreeSet::new(),
+            failures: 0,
+            equivalents: 0,
+            not_before: Instant::START,
+            failing_since: None,
+            age_timer: None,
+            charged: 0,
+        }
+    }
+
+    /// Whether there is something to ask that nobody has seen to.
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self.phase, Phase::Quiet) && (self.wanted || !self.new_topics.is_empty())
+            || matches!(self.phase, Phase::Waiting { .. }) && !self.new_topics.is_empty()
+    }
+}
+
+impl Cluster {
+    /// The handle of a topic, which is asked for soon and kept fresh from now on.
+    pub(crate) fn want_topic(&mut self, name: &str) -> TopicHandle {
+        let (handle, new) = self.metadata.want(name, self.now);
+        if new {
+            self.refresh.new_topics.insert(handle);
+        } else if let Some(TopicState::Failed { .. }) =
+            self.metadata.topic(handle).map(|topic| topic.state)
+        {
+            self.refresh_metadata();
+        }
+        handle
+    }
+
+    /// Nobody needs the topic any more; its handle stays valid.
+    pub(crate) fn forget_topic(&mut self, handle: TopicHandle) {
+        self.refresh.new_topics.remove(&handle);
+        self.metadata.forget(handle);
+    }
+
+    /// What is known is stale. How often brokers are asked is limited here.
+    pub(crate) fn refresh_metadata(&mut self) {
+        // A question that has not been sent yet will be answered with what is true then.
+        self.refresh.wanted |= !self.is_about_to_ask();
+    }
+
+    fn is_about_to_ask(&self) -> bool {
+        match &self.refresh.phase {
+            Phase::Asking { token, full, .. } => *full && !self.is_sent(*token),
+            Phase::Quiet | Phase::Waiting { .. } => false,
+        }
+    }
+
+    /// Without brokers nothing else can be asked.
+    pub(super) fn want_brokers(&mut self) {
+        if !self.metadata.has_brokers() {
+            self.refresh_metadata();
+        }
+    }
+
+    /// Asks, or waits until that is allowed.
+    pub(super) fn advance_refresh(&mut self) {
+        if self.life != Life::Open || matches!(self.refresh.phase, Phase::Asking { .. }) {
+            self.refresh.wanted &= self.life == Life::Open;
+            self.refresh.new_topics.retain(|_| self.life == Life::Open);
+            return;
+        }
+        if !self.refresh.new_topics.is_empty() {
+            let partial = self.metadata.has_brokers() && self.refresh.age_timer.is_some();
+            self.ask(!partial);
+        } else if self.refresh.wanted {
+            if self.refresh.not_before <= self.now {
+                self.ask(true);
+            } else if matches!(self.refresh.phase, Phase::Quiet) {
+                let timer = self.timers.arm(self.refresh.not_before, Timer::Metadata);
+                self.refresh.phase = Phase::Waiting { timer };
+            }
+        }
+    }
+
+    fn ask(&mut self, full: bool) {
+        self.quiet();
+        let new = core::mem::take(&mut self.refresh.new_topics);
+        let chosen = |handle: &TopicHandle| full || new.contains(handle);
+        let (asked, topics): (Vec<TopicHandle>, Vec<MetadataRequestTopic>) = self
+            .metadata
+            .wanted()
+            .filter(|(handle, _)| chosen(handle))
+            .map(|(handle, name)| {
+                let name = Some(name.clone());
+                (
+                    handle,
+                    MetadataRequestTopic {
+                        name,
+                        ..Default::default()
+                    },
+                )
+            })
+            .unzip();
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: self.settings.allow_auto_create_topics,
+            ..Default::default()
+        };
+        if full {
+            self.refresh.wanted = false;
+        }
+        let options = SendOptions::new(self.settings.request_timeout);
+        let token = self.dispatch(
+            Owner::Metadata,
+            Box::new(Typed(request)),
+            Route::Any,
+            options,
+        );
+        self.refresh.phase = Phase::Asking { token, asked, full };
+    }
+
+    fn quiet(&mut self) {
+        if let Phase::Waiting { timer } = core::mem::replace(&mut self.refresh.phase, Phase::Quiet)
+        {
+            self.timers.disarm(timer);
+        }
+    }
+
+    /// The wait is over.
+    pub(super) fn on_metadata_timer(&mut self) {
+        if matches!(self.refresh.phase, Phase::Waiting { .. }) {
+            self.refresh.phase = Phase::Quiet;
+        }
+    }
+
+    /// What is known has become old.
+    pub(super) fn on_metadata_age(&mut self) {
+        self.refresh.age_timer = None;
+        self.refresh.equivalents = 0;
+        self.refresh_metadata();
+    }
+
+    /// An answer to the cluster's own question.
+    pub(super) fn on_metadata_answer(&mut self, token: Token, answer: Answer) {
+        let (asked, full) = match core::mem::replace(&mut self.refresh.phase, Phase::Quiet) {
+            Phase::Asking {
+                token: own,
+                asked,
+                full,
+            } if own == token => (asked, full),
+            other @ (Phase::Quiet | Phase::Waiting { .. } | Phase::Asking { .. }) => {
+                self.refresh.phase = other;
+                self.drop_answer(answer);
+                return;
+            }
+        };
+        match answer {
+            Answer::Response(response) => match self.take_in(response, &asked) {
+                Ok(complete) => self.refreshed(full, complete),
+                Err(error) => self.refresh_failed(Some(error)),
+            },
+            Answer::Sent => debug_assert!(false, "metadata is always answered"),
+            Answer::Failed(failed) => self.refresh_failed(match failed.cause {
+                // Whole failed rounds are told of where brokers are looked for.
+                FailureCause::Disconnected | FailureCause::Closed => None,
+                FailureCause::TimedOut | FailureCause::Unsupported => Some(failed.error),
+            }),
+        }
+    }
+
+    /// Says whether all that was asked for is known now.
+    fn take_in(&mut self, response: Response, asked: &[TopicHandle]) -> Result<bool, Error> {
+        let version = response.version;
+        let node = response.node;
+        let (response, held) = self.decode::<MetadataRequest>(response)?;
+        self.throttle(&held, response.throttle_time_ms);
+        let at = |error: Error| match node {
+            Some(node) => error.at_broker(Peer::Broker(node)).in_step(Step::Metadata),
+            None => error.in_step(Step::Metadata),
+        };
+        let checked = self.check(&response).map_err(at);
+        let change = checked.map(|()| {
+            let change = self.metadata.apply(&response, version, asked, self.now);
+            self.relocate_brokers();
+            change
+        });
+        drop(response);
+        self.release(held);
+        let change = change?;
+        self.refresh.equivalents = match change.news {
+            true => 0,
+            false => self.refresh.equivalents.saturating_add(1),
+        };
+        let brokers = self.metadata.brokers().count();
+        let topics = self.metadata.wanted().count();
+        self.actions
+            .push_back(Output::Diagnostic(Diagnostic::MetadataUpdated {
+                brokers,
+                topics,
+            }));
+        self.events.push_back(Queued::Event(ClusterEvent::Metadata));
+        Ok(!change.incomplete)
+    }
+
+    /// Whether an answer may be taken in at all.
+    fn check(&mut self, response: &MetadataResponse) -> Result<(), Error> {
+        match ErrorCode(response.error_code) {
+            ErrorCode::NONE => {}
+            ErrorCode::REBOOTSTRAP_REQUIRED => {
+                self.rebootstrap();
+                return Err(Error::new(ErrorKind::Broker(
+                    ErrorCode::REBOOTSTRAP_REQUIRED,
+                )));
+            }
+            code => return Err(Error::new(ErrorKind::Broker(code))),
+        }
+        if response.brokers.is_empty() {
+            return Err(
+                Error::new(ErrorKind::Protocol).with_detail("metadata that names no broker")
+            );
+        }
+        let partitions = response
+            .topics
+            .iter()
+            .fold(0_usize, |sum, t| sum.saturating_add(t.partitions.len()));
+        if response.brokers.len() > BROKERS_MAX || partitions > PARTITIONS_MAX {
+            return Err(Error::new(ErrorKind::Protocol).with_detail(format!(
+                "metadata of {} brokers and {partitions} partitions is over the limit of {BROKERS_MAX} and {PARTITIONS_MAX}",
+                response.brokers.len(),
+            )));
+        }
+        let size = self.metadata.size_after(response);
+        let more = size.saturating_sub(self.refresh.charged);
+        if !self.budget.take(Category::Metadata, more) {
+            let free = self.budget.free(Category::Metadata);
+            return Err(Error::new(ErrorKind::BufferFull { needed: more, free })
+                .with_detail("metadata does not fit into memory.budget")
+                .with_hint("raise memory.budget"));
+        }
+        self.budget.give_back(
+            Category::Metadata,
+            self.refresh.charged.saturating_sub(size),
+        );
+        self.refresh.charged = size;
+        Ok(())
+    }
+
+    fn refreshed(&mut self, full: bool, complete: bool) {
+        self.refresh.failures = 0;
+        self.refresh.failing_since = None;
+        let wait = self
+            .settings
+            .retry
+            .after(self.refresh.equivalents, &mut self.random);
+        self.refresh.not_before = self.now + wait;
+        self.refresh.wanted |= !complete;
+        if full {
+            if let Some(timer) = self.refresh.age_timer.take() {
+                self.timers.disarm(timer);
+            }
+            let at = self.now + self.settings.metadata_max_age;
+            self.refresh.age_timer = Some(self.timers.arm(at, Timer::MetadataAge));
+        }
+    }
+
+    fn refresh_failed(&mut self, error: Option<Error>) {
+        let wait = self
+            .settings
+            .retry
+            .after(self.refresh.failures, &mut self.random);
+        self.refresh.failures = self.refresh.failures.saturating_add(1);
+        self.refresh.not_before = self.now + wait;
+        self.refresh.wanted = true;
+        let since = *self.refresh.failing_since.get_or_insert(self.now);
+        if self.now.since(since) >= REBOOTSTRAP_AFTER {
+            self.rebootstrap();
+        }
+        if let Some(error) = error {
+            self.events
+                .push_back(Queued::Event(ClusterEvent::NoBroker { error }));
+        }
+    }
+
+    /// Forgets where the brokers are and starts from the configured servers again (KIP-899, KIP-1102). Leaders and
+    /// epochs stay known.
+    fn rebootstrap(&mut self) {
+        self.refresh.failing_since = None;
+        self.metadata.forget_brokers();
+        self.relocate_brokers();
+    }
+
+    /// Slots of brokers that moved, left or came follow.
+    fn relocate_brokers(&mut self) {
+        let keys: Vec<SlotKey> = self.slots.keys().copied().collect();
+        for key in keys {
+            if let Peer::Broker(node) = key.peer {
+                let location = location(&self.metadata, node);
+                self.relocate(key, location);
+            }
+        }
+        self.unrouted_changed = true;
+    }
+
+    /// A newer leader, as a response to Produce or Fetch named it (KIP-951); says whether it was news. The caller
+    /// asks for a refresh all the same.
+    pub(crate) fn apply_leader_hint(
+        &mut self,
+        topic: TopicHandle,
+        partition: i32,
+        leader: NodeId,
+        epoch: i32,
+        endpoint: Option<(Host, u16)>,
+    ) -> bool {
+        if let Some((host, port)) = endpoint
+            && self.metadata.broker(leader).is_none()
+            && leader.0 >= 0
+            && port != 0
+        {
+            self.metadata.learn_broker(leader, host, port);
+            self.relocate_brokers();
+        }
+        let news = self.metadata.apply_hint(topic, partition, leader, epoch);
+        if news {
+            self.events.push_back(Queued::Event(ClusterEvent::Metadata));
+        }
+        news
+    }
+
+    /// No more questions: the client is closing.
+    pub(super) fn stop_refreshing(&mut self) {
+        self.quiet();
+        self.refresh.phase = Phase::Quiet;
+        self.refresh.wanted = false;
+        self.refresh.new_topics.clear();
+        if let Some(timer) = self.refresh.age_timer.take() {
+            self.timers.disarm(timer);
+        }
+    }
+}
+
+fn location(metadata: &Metadata, node: NodeId) -> Option<Location> {
+    metadata.broker(node).map(|broker| Location {
+        host: broker.host.clone(),
+        port: broker.port,
+    })
+}

@@ -1,0 +1,216 @@
+//! Owns the settings of a consumer.
+//!
+//! Must not know the consumer.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::property::{
+    Configuration, EffectiveSetting, SettingDescription, config_error, describe_in, effective_in,
+    property_functions, set_in,
+};
+use super::value::Value;
+use super::{CommonConfig, ProducerConfig, settings};
+use crate::error::Error;
+use crate::time::Duration;
+
+/// Which records of transactions are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationLevel {
+    /// All, also undecided and aborted ones (Kafka's default).
+    ReadUncommitted,
+    /// Only committed ones.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    /// The number that requests carry.
+    #[must_use]
+    pub const fn as_i8(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+impl Value for IsolationLevel {
+    const TYPE: &'static str = "read_uncommitted or read_committed";
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "read_uncommitted" => Ok(Self::ReadUncommitted),
+            "read_committed" => Ok(Self::ReadCommitted),
+            _ => Err("must be `read_uncommitted` or `read_committed`".into()),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::ReadUncommitted => "read_uncommitted",
+            Self::ReadCommitted => "read_committed",
+        }
+        .into()
+    }
+}
+
+/// Where to go on when the position does not exist (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// Nowhere: it is an error.
+    None,
+    /// At the first record that is not older than this (KIP-1106).
+    ByDuration(Duration),
+}
+
+impl Value for OffsetReset {
+    const TYPE: &'static str = "earliest, latest, none or by_duration:PnDTnHnMnS";
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" | "smallest" | "beginning" => Ok(Self::Earliest),
+            "latest" | "largest" | "end" => Ok(Self::Latest),
+            "none" | "error" => Ok(Self::None),
+            _ => text
+                .strip_prefix("by_duration:")
+                .and_then(iso_duration)
+                .map(Self::ByDuration)
+                .ok_or_else(|| {
+                    "must be `earliest`, `latest`, `none` or `by_duration:` with an ISO 8601 duration such as PT1H".into()
+                }),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::Earliest => "earliest".into(),
+            Self::Latest => "latest".into(),
+            Self::None => "none".into(),
+            Self::ByDuration(duration) => alloc::format!("by_duration:PT{}S", duration.as_secs()),
+        }
+    }
+}
+
+/// Reads `PnDTnHnMnS` with whole numbers, as `java.time.Duration` writes it.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let rest = text.strip_prefix('P')?;
+    let (days, time) = match rest.split_once('T') {
+        Some((_, "")) => return None,
+        Some((days, time)) => (days, time),
+        None => (rest, ""),
+    };
+    let mut seconds: u64 = 0;
+    let mut any = false;
+    for (part, units) in [(days, "D"), (time, "HMS")] {
+        let mut number = String::new();
+        let mut units = units.chars();
+        for c in part.chars() {
+            if c.is_ascii_digit() {
+                number.push(c);
+                continue;
+            }
+            // Each unit at most once, and in this order.
+            units.find(|unit| *unit == c)?;
+            let factor = match c {
+                'D' => 86_400,
+                'H' => 3_600,
+                'M' => 60,
+                _ => 1,
+            };
+            let amount: u64 = number.parse().ok()?;
+            seconds = seconds.checked_add(amount.checked_mul(factor)?)?;
+            number.clear();
+            any = true;
+        }
+        if !number.is_empty() {
+            return None;
+        }
+    }
+    any.then(|| Duration::from_secs(seconds))
+}
+
+settings! {
+    /// The settings of a consumer.
+    pub struct ConsumerConfig with CommonConfig {
+        /// Where to go on when the position does not exist (any more).
+        "auto.offset.reset" auto_offset_reset: OffsetReset = OffsetReset::Latest;
+        /// Which records of transactions are read.
+        "isolation.level" isolation_level: IsolationLevel = IsolationLevel::ReadUncommitted;
+        /// How many bytes a broker waits for before it answers a fetch.
+        "fetch.min.bytes" fetch_min_bytes: usize = 1;
+        /// How long it waits for them. Below `request.timeout.ms`.
+        "fetch.max.wait.ms" ["fetch.wait.max.ms"] fetch_max_wait: Duration = Duration::from_millis(500);
+        /// How many bytes one fetch may bring at the most; less when `memory.budget` has less free. One larger batch still comes.
+        "fetch.max.bytes" fetch_max_bytes: usize = 50 << 20;
+        /// How many bytes of one partition a fetch may bring at the most. One larger batch still comes.
+        "max.partition.fetch.bytes" ["fetch.message.max.bytes"] max_partition_fetch_bytes: usize = 1 << 20;
+        /// Whether the checksum of every batch is verified.
+        "check.crcs" check_crcs: bool = true;
+        /// The rack that this client is in, so that a replica nearby can serve it (KIP-392). Empty: none.
+        "client.rack" client_rack: String = String::new();
+    }
+}
+
+impl ConsumerConfig {
+    /// The defaults for the cluster behind `servers` (`host:port,host:port`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when an entry is not `host:port`.
+    pub fn bootstrap(servers: &str) -> Result<Self, Error> {
+        Ok(Self {
+            common: CommonConfig::bootstrap(servers)?,
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn has(name: &str) -> bool {
+        Self::TABLE
+            .iter()
+            .any(|setting| setting.name == name || setting.aliases.contains(&name))
+    }
+}
+
+property_functions!(ConsumerConfig);
+
+impl Configuration for ConsumerConfig {
+    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+        set_in(Self::TABLE, self, name, text)
+            .or_else(|| set_in(CommonConfig::TABLE, &mut self.common, name, text))
+    }
+
+    fn describe() -> Vec<SettingDescription> {
+        let mut all = describe_in(CommonConfig::TABLE);
+        all.extend(describe_in(Self::TABLE));
+        all
+    }
+
+    fn effective(&self) -> Vec<EffectiveSetting> {
+        let mut all = effective_in(CommonConfig::TABLE, &self.common);
+        all.extend(effective_in(Self::TABLE, self));
+        all
+    }
+
+    fn of_another_role(name: &str) -> Option<&'static str> {
+        ProducerConfig::has(name).then_some("producer")
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.common.check()?;
+        if self.fetch_max_wait >= self.common.request_timeout {
+            return Err(config_error(
+                "fetch.max.wait.ms",
+                "must be below request.timeout.ms",
+            ));
+        }
+        for (key, bytes) in [
+            ("fetch.min.bytes", self.fetch_min_bytes),
+            ("fetch.max.bytes", self.fetch_max_bytes),
+            ("max.partition.fetch.bytes", self.max_partition_fetch_bytes),
+        ] {
+            if bytes == 0 || bytes > i32::MAX as usize {
+                return Err(config_error(key, "must be 1 to 2147483647"));
+            }
+        }
+        Ok(())
+    }
+}

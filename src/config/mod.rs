@@ -1,0 +1,81 @@
+//! Owns the settings of a client: Kafka's own names, types, defaults and documentation in one table for typed
+//! builders and property maps alike, and the checks that hold between them.
+//!
+//! Must not know how any setting is used.
+
+mod common;
+mod consumer;
+mod nearest;
+mod producer;
+mod property;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use common::{CommonConfig, Server};
+pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use producer::{Acks, ProducerConfig};
+pub use property::{EffectiveSetting, SettingDescription};
+
+/// Defines a configuration struct, its defaults, its builder methods and its rows in the table, from one text.
+macro_rules! settings {
+    (
+        $(#[$struct_doc:meta])*
+        pub struct $name:ident $(with $common:ty)? {
+            $(
+                $(#[doc = $doc:literal])+
+                $key:literal $([$($alias:literal),+])? $field:ident: $type:ty = $default:expr;
+            )*
+        }
+    ) => {
+        $(#[$struct_doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $(
+                /// What every kind of client has.
+                pub common: $common,
+            )?
+            $(
+                $(#[doc = $doc])+
+                #[doc = ""]
+                #[doc = concat!("Property: `", $key, "`.")]
+                pub $field: $type,
+            )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $(common: <$common>::default(),)?
+                    $($field: $default,)*
+                }
+            }
+        }
+
+        impl $name {
+            $(
+                $(#[doc = $doc])+
+                #[must_use]
+                pub fn $field(mut self, value: impl Into<$type>) -> Self {
+                    self.$field = value.into();
+                    self
+                }
+            )*
+
+            pub(super) const TABLE: &'static [$crate::config::property::Setting<Self>] = &[
+                $($crate::config::property::Setting {
+                    name: $key,
+                    aliases: &[$($($alias),+)?],
+                    doc: concat!($($doc, "\n"),+),
+                    type_name: <$type as $crate::config::value::Value>::TYPE,
+                    set: |config, text| {
+                        config.$field = $crate::config::value::Value::parse(text)?;
+                        Ok(())
+                    },
+                    get: |config| $crate::config::value::Value::show(&config.$field),
+                },)*
+            ];
+        }
+    };
+}
+use settings;

@@ -1,0 +1,221 @@
+//! Owns the settings of a producer.
+//!
+//! Must not know the producer.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::property::{
+    Configuration, EffectiveSetting, SettingDescription, config_error, describe_in, effective_in,
+    property_functions, set_in,
+};
+use super::value::Value;
+use super::{CommonConfig, ConsumerConfig, settings};
+use crate::error::Error;
+use crate::record::Codec;
+use crate::time::Duration;
+
+/// Whose confirmation makes a record `Delivered`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Nobody's: the broker answers nothing, and the outcome is `Sent`, a success without a promise.
+    None,
+    /// The leader's.
+    Leader,
+    /// That of all in-sync replicas.
+    All,
+}
+
+impl Acks {
+    /// The number that a Produce request carries.
+    #[must_use]
+    pub const fn as_i16(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
+impl Value for Acks {
+    const TYPE: &'static str = "all, 1 or 0";
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "all" | "-1" => Ok(Self::All),
+            "1" => Ok(Self::Leader),
+            "0" => Ok(Self::None),
+            _ => Err("must be `all`, `1` or `0`".into()),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Self::All => "all",
+            Self::Leader => "1",
+            Self::None => "0",
+        }
+        .into()
+    }
+}
+
+impl Value for Codec {
+    const TYPE: &'static str = "none, gzip, snappy, lz4 or zstd";
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::from_name(text)
+            .ok_or_else(|| "must be `none`, `gzip`, `snappy`, `lz4` or `zstd`".into())
+    }
+    fn show(&self) -> String {
+        self.name().into()
+    }
+}
+
+settings! {
+    /// The settings of a producer.
+    pub struct ProducerConfig with CommonConfig {
+        /// Whose confirmation makes a record delivered.
+        "acks" ["request.required.acks"] acks: Acks = Acks::All;
+        /// Whether the broker recognises resent batches, so that a retry writes nothing twice. Needs `acks=all`.
+        "enable.idempotence" enable_idempotence: bool = true;
+        /// How many batches of a partition may be unanswered at once. With idempotence at most 5, which is how many the broker remembers.
+        "max.in.flight.requests.per.connection" ["max.in.flight"] max_in_flight: usize = 5;
+        /// How long a record waits for others to share its batch with.
+        "linger.ms" ["queue.buffering.max.ms"] linger: Duration = Duration::from_millis(5);
+        /// The size that a batch is filled up to, in bytes, before compression. 0: every record has a batch of its own.
+        "batch.size" batch_size: usize = 16_384;
+        /// The largest request, and so the largest record, in bytes before compression.
+        "max.request.size" ["message.max.bytes"] max_request_size: usize = 1 << 20;
+        /// The producer's share of `memory.budget`: records accepted and not yet resolved.
+        "buffer.memory" buffer_memory: usize = 32 << 20;
+        /// How long `send` waits for metadata or memory.
+        "max.block.ms" max_block: Duration = Duration::from_secs(60);
+        /// From being accepted to the outcome, retries included. Not below `linger.ms` + `request.timeout.ms`.
+        "delivery.timeout.ms" ["message.timeout.ms"] delivery_timeout: Duration = Duration::from_secs(120);
+        /// How batches are compressed.
+        "compression.type" ["compression.codec"] compression: Codec = Codec::None;
+        /// The level of gzip, 1 to 9.
+        "compression.gzip.level" compression_gzip_level: Option<i32> = None;
+        /// The level of lz4, 1 to 17.
+        "compression.lz4.level" compression_lz4_level: Option<i32> = None;
+        /// The level of zstd, -131072 to 22.
+        "compression.zstd.level" compression_zstd_level: Option<i32> = None;
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults for the cluster behind `servers` (`host:port,host:port`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when an entry is not `host:port`.
+    pub fn bootstrap(servers: &str) -> Result<Self, Error> {
+        Ok(Self {
+            common: CommonConfig::bootstrap(servers)?,
+            ..Self::default()
+        })
+    }
+
+    /// The level of the codec in force; `None` for its default.
+    #[must_use]
+    pub fn compression_level(&self) -> Option<i32> {
+        match self.compression {
+            Codec::Gzip => self.compression_gzip_level,
+            Codec::Lz4 => self.compression_lz4_level,
+            Codec::Zstd => self.compression_zstd_level,
+            Codec::None | Codec::Snappy => None,
+        }
+    }
+}
+
+property_functions!(ProducerConfig);
+
+impl Configuration for ProducerConfig {
+    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+        set_in(Self::TABLE, self, name, text)
+            .or_else(|| set_in(CommonConfig::TABLE, &mut self.common, name, text))
+    }
+
+    fn describe() -> Vec<SettingDescription> {
+        let mut all = describe_in(CommonConfig::TABLE);
+        all.extend(describe_in(Self::TABLE));
+        all
+    }
+
+    fn effective(&self) -> Vec<EffectiveSetting> {
+        let mut all = effective_in(CommonConfig::TABLE, &self.common);
+        all.extend(effective_in(Self::TABLE, self));
+        all
+    }
+
+    fn of_another_role(name: &str) -> Option<&'static str> {
+        ConsumerConfig::has(name).then_some("consumer")
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.common.check()?;
+        if self.enable_idempotence && self.acks != Acks::All {
+            return Err(config_error("acks", "must be `all` with enable.idempotence=true")
+                .with_hint("set acks=all, or enable.idempotence=false and accept that retries may write twice"));
+        }
+        if self.max_in_flight == 0 {
+            return Err(config_error(
+                "max.in.flight.requests.per.connection",
+                "must be above 0",
+            ));
+        }
+        if self.enable_idempotence && self.max_in_flight > 5 {
+            return Err(config_error(
+                "max.in.flight.requests.per.connection",
+                "at most 5 with enable.idempotence=true: a broker remembers 5 batches",
+            ));
+        }
+        if self.delivery_timeout < self.linger + self.common.request_timeout {
+            return Err(config_error(
+                "delivery.timeout.ms",
+                "must not be below linger.ms + request.timeout.ms",
+            ));
+        }
+        if self.max_request_size < 1_024 {
+            return Err(config_error("max.request.size", "at least 1024"));
+        }
+        if self.buffer_memory < self.max_request_size {
+            return Err(config_error(
+                "buffer.memory",
+                "must not be below max.request.size",
+            ));
+        }
+        if self.buffer_memory > self.common.memory_budget {
+            return Err(config_error(
+                "buffer.memory",
+                "must not be above memory.budget, of which it is a share",
+            ));
+        }
+        self.check_levels()
+    }
+}
+
+impl ProducerConfig {
+    pub(super) fn has(name: &str) -> bool {
+        Self::TABLE
+            .iter()
+            .any(|setting| setting.name == name || setting.aliases.contains(&name))
+    }
+
+    fn check_levels(&self) -> Result<(), Error> {
+        for (key, level, allowed) in [
+            ("compression.gzip.level", self.compression_gzip_level, 1..=9),
+            ("compression.lz4.level", self.compression_lz4_level, 1..=17),
+            (
+                "compression.zstd.level",
+                self.compression_zstd_level,
+                -131_072..=22,
+            ),
+        ] {
+            if level.is_some_and(|level| !allowed.contains(&level)) {
+                return Err(config_error(
+                    key,
+                    alloc::format!("must be {} to {}", allowed.start(), allowed.end()),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Property maps, as users write them.
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::time::Duration;
+use alloc::string::ToString;
+
+const HERE: (&str, &str) = ("bootstrap.servers", "localhost:9092");
+
+fn refused(properties: &[(&str, &str)]) -> alloc::string::String {
+    let error =
+        ProducerConfig::from_properties(properties.iter().copied()).expect_err("must be refused");
+    assert!(matches!(error.kind(), ErrorKind::Config { .. }));
+    error.to_string()
+}
+
+#[test]
+fn kafka_names_and_librdkafka_aliases_mean_the_same() {
+    let java = ProducerConfig::from_properties([HERE, ("delivery.timeout.ms", "60000")]);
+    let rdkafka = ProducerConfig::from_properties([
+        ("metadata.broker.list", "localhost:9092"),
+        ("message.timeout.ms", "60000"),
+    ]);
+    assert_eq!(java, rdkafka);
+    assert_eq!(
+        java.expect("valid").delivery_timeout,
+        Duration::from_secs(60)
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    assert_eq!(
+        refused(&[HERE, ("linger.sm", "5")]),
+        "configuration `linger.sm` is wrong: there is no such setting; did you mean `linger.ms`?"
+    );
+}
+
+#[test]
+fn a_key_of_the_other_role_or_of_a_later_version_says_so() {
+    assert!(refused(&[HERE, ("fetch.min.bytes", "5")]).contains("a setting of a consumer"));
+    assert!(refused(&[HERE, ("transactional.id", "t")]).contains("cannot honour it yet"));
+}
+
+#[test]
+fn a_key_that_is_not_needed_is_accepted() {
+    let config = ProducerConfig::from_properties([HERE, ("key.serializer", "x.StringSerializer")]);
+    assert_eq!(config, ProducerConfig::bootstrap("localhost:9092"));
+}
+
+#[test]
+fn a_value_out_of_shape_says_what_is_allowed() {
+    assert!(refused(&[HERE, ("acks", "two")]).contains("`two` must be `all`, `1` or `0`"));
+    assert!(refused(&[HERE, ("linger.ms", "-1")]).contains("milliseconds"));
+    assert!(refused(&[("bootstrap.servers", "localhost")]).contains("must read host:port"));
+    assert!(refused(&[("bootstrap.servers", "::1:9092")]).contains("brackets"));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    assert!(refused(&[]).contains("bootstrap.servers"));
+    assert!(refused(&[HERE, ("acks", "1")]).contains("enable.idempotence"));
+    assert!(
+        refused(&[HERE, ("delivery.timeout.ms", "100")]).contains("linger.ms + request.timeout.ms")
+    );
+    let wait = ConsumerConfig::from_properties([HERE, ("fetch.max.wait.ms", "30000")]);
+    assert!(
+        wait.expect_err("refused")
+            .to_string()
+            .contains("request.timeout.ms")
+    );
+}
+
+#[test]
+fn addresses_of_both_families_are_read_and_written() {
+    let config = CommonConfig::bootstrap("[::1]:9092, kafka.example:9093").expect("valid");
+    let shown: alloc::vec::Vec<_> = config
+        .bootstrap_servers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(shown, ["[::1]:9092", "kafka.example:9093"]);
+}
+
+#[test]
+fn a_reset_by_duration_reads_iso_8601() {
+    let reset = |text| {
+        ConsumerConfig::from_properties([HERE, ("auto.offset.reset", text)])
+            .map(|c| c.auto_offset_reset)
+    };
+    assert_eq!(
+        reset("by_duration:P1DT2H"),
+        Ok(OffsetReset::ByDuration(Duration::from_secs(93_600)))
+    );
+    assert_eq!(
+        reset("by_duration:PT90S"),
+        Ok(OffsetReset::ByDuration(Duration::from_secs(90)))
+    );
+    for wrong in [
+        "by_duration:",
+        "by_duration:P",
+        "by_duration:PT",
+        "by_duration:PT1M1H",
+        "by_duration:1H",
+        "sometimes",
+    ] {
+        assert!(reset(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_effective_configuration_reads_back_as_itself() {
+    let config = ProducerConfig::from_properties([
+        HERE,
+        ("acks", "1"),
+        ("enable.idempotence", "false"),
+        ("compression.type", "lz4"),
+    ])
+    .expect("valid");
+    let effective = config.effective_config();
+    let again =
+        ProducerConfig::from_properties(effective.iter().map(|s| (s.name, s.value.as_str())));
+    assert_eq!(again, Ok(config));
+    let changed = effective.iter().filter(|s| !s.is_default).count();
+    assert_eq!(changed, 4);
+}
+
+#[test]
+fn a_file_has_comments_and_blank_lines() {
+    let config = ProducerConfig::from_file_text(
+        "# mine\n\nbootstrap.servers = localhost:9092\n! old\nlinger.ms=7\n",
+    );
+    assert_eq!(config.expect("valid").linger, Duration::from_millis(7));
+    assert!(ProducerConfig::from_file_text("linger.ms").is_err());
+}

@@ -1,0 +1,41 @@
+//! Owns what a broker said it can do: the version range of each API, as its `ApiVersions` answer lists them.
+//!
+//! Must not know any API's meaning.
+
+use alloc::collections::BTreeMap;
+
+use crate::messages::ApiVersionsResponse;
+use crate::wire::{ApiKey, Message, Request, VersionRange};
+
+/// The version ranges of one connection's peer; another connection of the same broker may have others (N8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions(BTreeMap<ApiKey, VersionRange>);
+
+impl Versions {
+    pub(super) fn from_response(response: &ApiVersionsResponse) -> Self {
+        Self(
+            response
+                .api_keys
+                .iter()
+                .map(|api| {
+                    (
+                        ApiKey(api.api_key),
+                        VersionRange::new(api.min_version, api.max_version),
+                    )
+                })
+                .collect(),
+        )
+    }
+
+    /// The broker's range for `api`; `None` when it does not have it.
+    pub(crate) fn range(&self, api: ApiKey) -> Option<VersionRange> {
+        self.0.get(&api).copied()
+    }
+
+    /// The highest version of `R` that both sides speak and that is not above `cap`.
+    pub(crate) fn max_version<R: Request>(&self, cap: Option<i16>) -> Option<i16> {
+        let own = <R as Message>::STABLE;
+        let own = VersionRange::new(own.min, own.max.min(cap.unwrap_or(i16::MAX)));
+        Some(self.range(R::KEY)?.intersection(own)?.max)
+    }
+}

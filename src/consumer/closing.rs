@@ -1,0 +1,109 @@
+//! Owns what belongs to no partition: requests by hand, trouble of the whole client, and the end.
+//!
+//! Must not know partitions' states.
+
+use super::lent::BatchId;
+use super::role::{ConsumerRole, Cx, Life, Pending, timers};
+use super::types::{ConsumerCloseReport, ConsumerEvent};
+use crate::engine::{OpId, RawRequest};
+use crate::error::Error;
+use crate::time::{Duration, Instant};
+use crate::timer::RoleTimer;
+
+/// How long the same trouble is not told again.
+const PROBLEM_AGAIN: Duration = Duration::from_secs(60);
+
+impl ConsumerRole {
+    pub(super) fn request(&mut self, request: &RawRequest, cx: &mut Cx<'_>) -> OpId {
+        let op = self.next_op();
+        let token = cx.cluster.send_raw(request);
+        let flexible = request.flexible;
+        self.pending
+            .insert(token, Pending::Request { op, flexible });
+        op
+    }
+
+    pub(super) fn detach(&mut self, op: OpId, cx: &mut Cx<'_>) {
+        self.detach_operation(op, cx);
+        let token = self
+            .pending
+            .iter()
+            .find_map(|(token, pending)| match pending {
+                Pending::Request { op: own, .. } => (*own == op).then_some(*token),
+                Pending::Fetch(_)
+                | Pending::EndSession
+                | Pending::Lookup(_)
+                | Pending::Validation(_) => None,
+            });
+        if let Some(token) = token {
+            self.pending.remove(&token);
+            cx.cluster.abandon(token);
+        }
+    }
+
+    pub(super) fn is_current(&self, batch: BatchId) -> bool {
+        self.lent.get(batch).is_some_and(|lent| {
+            self.assigned
+                .get(lent.partition)
+                .is_some_and(|partition| partition.version == lent.version)
+        })
+    }
+
+    /// Tells the user of trouble that belongs to no partition; of each kind once a minute at the most.
+    pub(super) fn problem(&mut self, error: Error, cx: &mut Cx<'_>) {
+        let now = cx.now();
+        self.problems
+            .retain(|(_, told)| now.since(*told) < PROBLEM_AGAIN);
+        if self.problems.iter().all(|(kind, _)| kind != error.kind()) {
+            self.problems.push((error.kind().clone(), now));
+            cx.emit(ConsumerEvent::Problem(error));
+        }
+    }
+
+    pub(super) fn close(&mut self, deadline: Instant, cx: &mut Cx<'_>) -> OpId {
+        if let Life::Closing { op } | Life::Closed { op } = self.life {
+            return op;
+        }
+        let op = self.next_op();
+        self.life = Life::Closing { op };
+        self.end_sessions(cx);
+        self.ready.clear();
+        self.starving.clear();
+        for slot in self.assigned.slots() {
+            if let Some(partition) = self.assigned.get_mut(slot) {
+                partition.supply.clear(&mut self.dropped);
+            }
+        }
+        self.release_dropped(cx);
+        let why = "closing has taken too long";
+        cx.cluster.arm(
+            deadline,
+            RoleTimer {
+                kind: timers::CLOSE,
+                index: 0,
+                why,
+            },
+        );
+        // Requests of the user end with an answer, too.
+        for pending in core::mem::take(&mut self.pending).into_values() {
+            if let Pending::Request { op, .. } = pending {
+                let result = Err(Error::new(crate::error::ErrorKind::Closed));
+                cx.emit(ConsumerEvent::Response { op, result });
+            }
+        }
+        self.close_operations(cx);
+        cx.cluster.close();
+        op
+    }
+
+    /// The last socket is gone, or the deadline has come.
+    pub(super) fn finish_closing(&mut self, cx: &mut Cx<'_>) {
+        if let Life::Closing { op } = self.life {
+            self.life = Life::Closed { op };
+            let report = ConsumerCloseReport {
+                lent: self.lent.len(),
+            };
+            cx.emit(ConsumerEvent::Closed { op, report });
+        }
+    }
+}

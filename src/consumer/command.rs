@@ -1,0 +1,78 @@
+//! Owns the consumer's border: its commands and replies as plain data.
+//!
+//! Must not know how any of them is carried out.
+
+use alloc::vec::Vec;
+
+use super::types::{Assignment, LentBatch, OffsetSpec, Return, Start, TopicPartition};
+use crate::engine::{OpId, RawRequest};
+use crate::error::Error;
+use crate::time::Instant;
+
+/// What the user of a consumer can ask for, as plain data that a recorder can write down.
+#[derive(Clone, Debug)]
+pub enum ConsumerCommand<'a> {
+    /// See [`ConsumerEngine::assign`](super::ConsumerEngine::assign).
+    Assign(&'a [Assignment<'a>]),
+    /// See [`ConsumerEngine::seek`](super::ConsumerEngine::seek).
+    Seek {
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+        /// Where to.
+        to: Start,
+    },
+    /// See [`ConsumerEngine::pause`](super::ConsumerEngine::pause).
+    Pause {
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+    },
+    /// See [`ConsumerEngine::resume`](super::ConsumerEngine::resume).
+    Resume {
+        /// The topic.
+        topic: &'a str,
+        /// The partition.
+        partition: i32,
+    },
+    /// See [`ConsumerEngine::next_batch`](super::ConsumerEngine::next_batch).
+    NextBatch,
+    /// See [`ConsumerEngine::return_batch`](super::ConsumerEngine::return_batch).
+    Return(Return),
+    /// See [`ConsumerEngine::return_and_next`](super::ConsumerEngine::return_and_next).
+    ReturnAndNext(Return),
+    /// See [`ConsumerEngine::list_offsets`](super::ConsumerEngine::list_offsets).
+    ListOffsets {
+        /// What to look up.
+        spec: OffsetSpec,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// See [`ConsumerEngine::request`](super::ConsumerEngine::request).
+    Request(RawRequest),
+    /// See [`ConsumerEngine::detach`](super::ConsumerEngine::detach).
+    Detach {
+        /// Which operation.
+        op: OpId,
+    },
+    /// See [`ConsumerEngine::close`](super::ConsumerEngine::close).
+    Close {
+        /// Until when connections may be closed in good order.
+        deadline: Instant,
+    },
+}
+
+/// What a command answers at once.
+#[derive(Clone, Debug)]
+pub enum ConsumerReply {
+    /// Answers the commands that have nothing to say but whether they were carried out.
+    Done(Result<(), Error>),
+    /// Answers [`ConsumerCommand::NextBatch`].
+    Batch(Option<LentBatch>),
+    /// Answers [`ConsumerCommand::ReturnAndNext`].
+    Returned(Result<(), Error>, Option<LentBatch>),
+    /// Answers the commands that take longer: an event with this id follows.
+    Op(OpId),
+}

@@ -1,0 +1,290 @@
+//! Owns the consumer's public face: an engine, and its commands as methods.
+//!
+//! Must not hold any state of its own: everything is in the role and below.
+
+use alloc::vec::Vec;
+
+use super::PartitionKey;
+use super::assignment::not_assigned;
+use super::command::{ConsumerCommand, ConsumerReply};
+use super::lent::BatchId;
+use super::partition::Partition;
+use super::role::ConsumerRole;
+use super::types::{
+    Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, Return, Start, TopicPartition,
+};
+use crate::budget::Category;
+use crate::client::Client;
+use crate::cluster::Settings;
+use crate::config::ConsumerConfig;
+use crate::engine::{Engine, Input, OpId, Output, RawRequest};
+use crate::error::Error;
+use crate::time::{Instant, UnixMillis};
+
+/// A consumer as a pure state machine.
+///
+/// Batches come out by [`next_batch`](Self::next_batch) and go back by [`return_batch`](Self::return_batch); the
+/// position follows what is returned. Everything else is for a driver: see [`Engine`].
+#[derive(Debug)]
+pub struct ConsumerEngine {
+    client: Client<ConsumerRole>,
+}
+
+impl ConsumerEngine {
+    /// A consumer that has not sent anything yet. `entropy` must be unpredictable and used once; `now` and `wall` are
+    /// the driver's clocks.
+    ///
+    /// # Errors
+    /// The configuration is not valid; the error names the key.
+    pub fn new(
+        config: &ConsumerConfig,
+        entropy: [u8; 32],
+        now: Instant,
+        wall: UnixMillis,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        let settings = Settings::new(&config.common);
+        let role = ConsumerRole::new(config, &entropy);
+        Ok(Self {
+            client: Client::new(role, settings, entropy, now, wall),
+        })
+    }
+
+    /// Reads exactly these partitions from now on, instead of those before; none at all stops all fetching. Not one
+    /// record of the assignment before comes out afterwards. No group is involved.
+    ///
+    /// A partition that does not exist is told by [`ConsumerEvent::PartitionError`], and picked up once it does.
+    ///
+    /// # Errors
+    /// A name, number or offset that cannot be, or the consumer is closed. Nothing changes.
+    pub fn assign(&mut self, assignments: &[Assignment<'_>], now: Instant) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.assign(assignments, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
+    /// The partitions that are read.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.client.role.assignment()
+    }
+
+    /// Goes on reading a partition elsewhere. What is buffered or lent of it is stale from here on: a stale batch must
+    /// not be read further, and its return only frees memory. Also the way past a batch that cannot be read.
+    ///
+    /// # Errors
+    /// The partition is not assigned, the offset is negative, or the consumer is closed. Nothing changes.
+    pub fn seek(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        to: Start,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.seek(topic, partition, to, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
+    /// Hands nothing out of a partition, and fetches nothing for it, until it is resumed. A batch that is lent stays
+    /// lent; what is buffered is kept.
+    ///
+    /// # Errors
+    /// The partition is not assigned, or the consumer is closed.
+    pub fn pause(&mut self, topic: &str, partition: i32, now: Instant) -> Result<(), Error> {
+        self.client
+            .step(now, |role, cx| role.pause(topic, partition, cx))
+    }
+
+    /// Takes a [`pause`](Self::pause) back.
+    ///
+    /// # Errors
+    /// The partition is not assigned, or the consumer is closed.
+    pub fn resume(&mut self, topic: &str, partition: i32, now: Instant) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.resume(topic, partition, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
+    /// The next offset for the application; `None` while it is looked up.
+    ///
+    /// # Errors
+    /// The partition is not assigned.
+    pub fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>, Error> {
+        self.find(topic, partition).map(Partition::offset)
+    }
+
+    /// How many offsets lie between the position and the end of what can be read, as a broker last said; `None` while
+    /// no broker has said it.
+    ///
+    /// # Errors
+    /// The partition is not assigned.
+    pub fn lag(&self, topic: &str, partition: i32) -> Result<Option<i64>, Error> {
+        self.find(topic, partition)
+            .map(|partition| self.client.role.lag(partition))
+    }
+
+    /// What a partition is doing, why, and since when.
+    ///
+    /// # Errors
+    /// The partition is not assigned.
+    pub fn explain(&self, topic: &str, partition: i32) -> Result<Explanation, Error> {
+        self.find(topic, partition)
+            .map(|partition| self.client.role.explain(partition))
+    }
+
+    fn find(&self, topic: &str, partition: i32) -> Result<&Partition, Error> {
+        self.client
+            .cluster
+            .topic_by_name(topic)
+            .and_then(|topic| {
+                self.client
+                    .role
+                    .assigned
+                    .find(PartitionKey { topic, partition })
+            })
+            .ok_or_else(|| not_assigned(topic, partition))
+    }
+
+    /// Lends the next batch; partitions take turns. After `None`, [`ConsumerEvent::Ready`] tells when there is one.
+    #[inline]
+    pub fn next_batch(&mut self, now: Instant) -> Option<LentBatch> {
+        self.client.step(now, |role, cx| {
+            let batch = role.next_batch(cx);
+            role.pump(cx);
+            batch
+        })
+    }
+
+    /// Takes a batch back, read to its end or part-way. Drop its bytes first, so that their memory can be used again.
+    ///
+    /// # Errors
+    /// The batch is not lent (any more). Nothing changes.
+    #[inline]
+    pub fn return_batch(&mut self, returned: Return, now: Instant) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.return_batch(returned, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
+    /// [`return_batch`](Self::return_batch) and [`next_batch`](Self::next_batch) in one step. A return that fails does
+    /// not keep the next batch back.
+    #[inline]
+    pub fn return_and_next(
+        &mut self,
+        returned: Return,
+        now: Instant,
+    ) -> (Result<(), Error>, Option<LentBatch>) {
+        self.client.step(now, |role, cx| {
+            let result = role.return_batch(returned, cx);
+            let batch = role.next_batch(cx);
+            role.pump(cx);
+            (result, batch)
+        })
+    }
+
+    /// Whether a lent batch may still be read: neither its partition was assigned anew nor its position moved since.
+    #[must_use]
+    pub fn is_current(&self, batch: BatchId) -> bool {
+        self.client.role.is_current(batch)
+    }
+
+    /// Looks offsets up, each at its partition's leader; [`ConsumerEvent::Offsets`] follows, within a minute. The
+    /// partitions need not be assigned.
+    pub fn list_offsets(
+        &mut self,
+        spec: OffsetSpec,
+        partitions: &[TopicPartition],
+        now: Instant,
+    ) -> OpId {
+        self.client.step(now, |role, cx| {
+            let op = role.list_offsets(spec, partitions, cx);
+            role.pump(cx);
+            op
+        })
+    }
+
+    /// Sends any request; [`ConsumerEvent::Response`] follows.
+    pub fn request(&mut self, request: &RawRequest, now: Instant) -> OpId {
+        self.client.step(now, |role, cx| role.request(request, cx))
+    }
+
+    /// Nobody waits for the result of an operation any more: no event follows, and its place is freed.
+    pub fn detach(&mut self, op: OpId, now: Instant) {
+        self.client.step(now, |role, cx| role.detach(op, cx));
+    }
+
+    /// Closes the consumer: nothing more is handed out, positions stay readable, and [`ConsumerEvent::Closed`] is the
+    /// last event, not later than `deadline`. Closing twice gives the same operation.
+    pub fn close(&mut self, deadline: Instant, now: Instant) -> OpId {
+        self.client.step(now, |role, cx| role.close(deadline, cx))
+    }
+
+    /// How many bytes of `memory.budget` are in use for this.
+    #[must_use]
+    pub fn memory_used(&self, category: Category) -> usize {
+        self.client.cluster.memory_used(category)
+    }
+}
+
+impl Engine for ConsumerEngine {
+    type Command<'a> = ConsumerCommand<'a>;
+    type Reply = ConsumerReply;
+    type Event = ConsumerEvent;
+
+    fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.client.handle(input, now);
+    }
+
+    fn command(&mut self, command: ConsumerCommand<'_>, now: Instant) -> ConsumerReply {
+        match command {
+            ConsumerCommand::Assign(assignments) => {
+                ConsumerReply::Done(self.assign(assignments, now))
+            }
+            ConsumerCommand::Seek {
+                topic,
+                partition,
+                to,
+            } => ConsumerReply::Done(self.seek(topic, partition, to, now)),
+            ConsumerCommand::Pause { topic, partition } => {
+                ConsumerReply::Done(self.pause(topic, partition, now))
+            }
+            ConsumerCommand::Resume { topic, partition } => {
+                ConsumerReply::Done(self.resume(topic, partition, now))
+            }
+            ConsumerCommand::NextBatch => ConsumerReply::Batch(self.next_batch(now)),
+            ConsumerCommand::Return(returned) => {
+                ConsumerReply::Done(self.return_batch(returned, now))
+            }
+            ConsumerCommand::ReturnAndNext(returned) => {
+                let (result, batch) = self.return_and_next(returned, now);
+                ConsumerReply::Returned(result, batch)
+            }
+            ConsumerCommand::ListOffsets { spec, partitions } => {
+                ConsumerReply::Op(self.list_offsets(spec, &partitions, now))
+            }
+            ConsumerCommand::Request(request) => ConsumerReply::Op(self.request(&request, now)),
+            ConsumerCommand::Detach { op } => {
+                self.detach(op, now);
+                ConsumerReply::Done(Ok(()))
+            }
+            ConsumerCommand::Close { deadline } => ConsumerReply::Op(self.close(deadline, now)),
+        }
+    }
+
+    fn poll_output(&mut self) -> Output<ConsumerEvent> {
+        self.client.poll_output()
+    }
+
+    fn needs_drive(&self, armed: Option<Instant>) -> bool {
+        self.client.needs_drive(armed)
+    }
+}

@@ -1,0 +1,287 @@
+//! Owns lending and taking back: which batch is next, what it may decompress to, and what a return moves.
+//!
+//! Must not know how data came here.
+
+use super::fetched::too_large;
+use super::lent::Lent;
+use super::partition::{Partition, Position, State};
+use super::role::{ConsumerRole, Cx, Reader};
+use super::supply::{Hand, Head, Point};
+use super::types::{ConsumerEvent, Corruption, LentBatch, Return, ReturnEnd};
+use crate::budget::Category;
+use crate::error::{Error, ErrorKind, Step};
+
+/// What any compressed batch may decompress to without being asked twice.
+const ALLOWANCE_MIN: usize = 64 << 10;
+
+impl ConsumerRole {
+    /// Lends the next batch. Partitions take turns.
+    #[inline]
+    pub(super) fn next_batch(&mut self, cx: &mut Cx<'_>) -> Option<LentBatch> {
+        while let Some(slot) = self.ready.pop_front() {
+            if let Some(batch) = self.lend(slot, cx) {
+                return Some(batch);
+            }
+        }
+        self.reader = Reader::Waiting;
+        self.make_room(cx);
+        None
+    }
+
+    #[inline]
+    fn lend(&mut self, slot: u32, cx: &mut Cx<'_>) -> Option<LentBatch> {
+        let partition = self.assigned.get_mut(slot)?;
+        let (Hand::Offered(head), Position::At(position)) =
+            (partition.supply.hand(), partition.position)
+        else {
+            return None;
+        };
+        let allowance = match head.compressed {
+            None => 0,
+            Some(area) => {
+                let allowance = partition.allowance(area, Self::decompression_limit(cx));
+                if !cx.cluster.budget().take(Category::Decompressed, allowance) {
+                    partition.supply.starve(allowance);
+                    self.starving.push(slot);
+                    return None;
+                }
+                allowance
+            }
+        };
+        let id = self.lent.next_id();
+        let (_, bytes, frame) = partition.supply.lend(id)?;
+        self.frames.share(frame);
+        self.lent.insert(Lent {
+            partition: slot,
+            version: partition.version,
+            frame,
+            allowance,
+            start: position.offset,
+        });
+        let batch = LentBatch {
+            id,
+            topic: partition.topic.clone(),
+            handle: partition.key.topic,
+            partition: partition.key.partition,
+            bytes,
+            start: position.offset,
+            next: head.next.offset,
+            allowance,
+            high_watermark: partition.high_watermark,
+        };
+        self.fetch_if_wanted(slot);
+        Some(batch)
+    }
+
+    /// With less buffered, the partition may want to be fetched again.
+    #[inline]
+    fn fetch_if_wanted(&mut self, slot: u32) {
+        if let Some(partition) = self.assigned.get(slot)
+            && let Some(leader) = partition.leader
+            && let Some(broker) = self.brokers.get(leader.broker)
+            && broker.is_idle()
+            && partition.wants_fetch(broker.prefetch())
+        {
+            self.brokers.touch(leader.broker);
+        }
+    }
+
+    /// Takes a batch back.
+    ///
+    /// # Errors
+    /// The batch is not lent: it was returned before, or never lent. Nothing changes.
+    #[inline]
+    pub(super) fn return_batch(&mut self, returned: Return, cx: &mut Cx<'_>) -> Result<(), Error> {
+        let Some(lent) = self.lent.remove(returned.id) else {
+            return Err(Error::new(ErrorKind::Misuse)
+                .with_detail(alloc::format!("{} is not lent", returned.id))
+                .with_hint("return each batch once"));
+        };
+        if lent.allowance > 0 {
+            cx.cluster
+                .budget()
+                .give_back(Category::Decompressed, lent.allowance);
+        }
+        self.take_back(&lent, returned, cx);
+        self.dropped.push(lent.frame);
+        self.release_dropped(cx);
+        if lent.allowance > 0 {
+            self.memory_freed(cx);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_back(&mut self, lent: &Lent, returned: Return, cx: &mut Cx<'_>) {
+        let slot = lent.partition;
+        let Some(partition) = self.assigned.get_mut(slot) else {
+            return;
+        };
+        // A stale batch frees its memory and moves nothing.
+        let (true, Hand::Lent(head, id), Position::At(position)) = (
+            partition.version == lent.version,
+            partition.supply.hand(),
+            &mut partition.position,
+        ) else {
+            return;
+        };
+        if id != returned.id {
+            return;
+        }
+        let next = returned.next.clamp(lent.start, head.next.offset);
+        if next > lent.start {
+            *position = Point {
+                offset: next,
+                epoch: head.next.epoch,
+            };
+        }
+        match returned.end {
+            ReturnEnd::Read | ReturnEnd::Abandoned => {
+                if next < head.next.offset {
+                    partition.supply.put_back();
+                    return self.offer(slot, cx);
+                }
+                partition.least_allowance = 0;
+                match partition
+                    .supply
+                    .finish(position, self.settings.check_crcs, &mut self.dropped)
+                {
+                    Ok(()) => self.after_return(slot, cx),
+                    Err(unreadable) => {
+                        self.on_unreadable(slot, unreadable.offset, &unreadable.error, cx)
+                    }
+                }
+            }
+            ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, next, &corruption, cx),
+            ReturnEnd::Exhausted { needed } => {
+                partition.supply.put_back();
+                self.on_exhausted(
+                    slot,
+                    head,
+                    next,
+                    needed.max(lent.allowance.saturating_add(1)),
+                    cx,
+                );
+            }
+        }
+    }
+
+    #[inline]
+    fn after_return(&mut self, slot: u32, cx: &mut Cx<'_>) {
+        let Some(partition) = self.assigned.get(slot) else {
+            return;
+        };
+        if partition.is_lendable() {
+            self.offer(slot, cx);
+        } else if let (true, State::CatchingUp(_)) = (partition.is_caught_up(), partition.state()) {
+            self.go_on(slot, cx);
+        }
+        // A response that was read to its end makes room for another one.
+        self.fetch_if_wanted(slot);
+    }
+
+    /// Puts a partition in the line of those that can be lent, and wakes a reader who was told that there is nothing.
+    #[inline]
+    pub(super) fn offer(&mut self, slot: u32, cx: &mut Cx<'_>) {
+        if !self.assigned.get(slot).is_some_and(Partition::is_lendable) {
+            return;
+        }
+        self.ready.push_back(slot);
+        if self.reader == Reader::Waiting {
+            self.reader = Reader::Served;
+            cx.emit(ConsumerEvent::Ready);
+        }
+    }
+
+    fn on_corrupt(&mut self, slot: u32, offset: i64, corruption: &Corruption, cx: &mut Cx<'_>) {
+        let Some(partition) = self.assigned.get(slot) else {
+            return;
+        };
+        let error = Error::new(ErrorKind::Corrupt { offset })
+            .with_detail(corruption)
+            .with_hint("seek to a later offset to skip what cannot be read");
+        let error = partition.place(error, Step::Fetch);
+        self.block(slot, error, cx);
+    }
+
+    /// The batch takes more than it was allowed: it is lent again with more, if there can ever be so much.
+    fn on_exhausted(&mut self, slot: u32, head: Head, offset: i64, needed: usize, cx: &mut Cx<'_>) {
+        let limit = Self::decompression_limit(cx);
+        let Some(partition) = self.assigned.get_mut(slot) else {
+            return;
+        };
+        let area = head.compressed.unwrap_or(head.size).max(1);
+        if needed > limit {
+            let error = partition.place(too_large(offset, needed), Step::Fetch);
+            return self.block(slot, error, cx);
+        }
+        partition.expansion = partition.expansion.max(needed.div_ceil(area));
+        partition.least_allowance = needed;
+        self.offer(slot, cx);
+    }
+
+    /// Looks whether what was given back is enough for those that wait for it.
+    pub(super) fn feed_starving(&mut self, cx: &mut Cx<'_>) {
+        for slot in core::mem::take(&mut self.starving) {
+            let Some(partition) = self.assigned.get_mut(slot) else {
+                continue;
+            };
+            let Hand::AwaitingMemory(_, needed) = partition.supply.hand() else {
+                continue;
+            };
+            if cx.cluster.budget().free(Category::Decompressed) >= needed {
+                partition.supply.feed();
+                self.offer(slot, cx);
+            } else {
+                self.starving.push(slot);
+            }
+        }
+        self.make_room(cx);
+    }
+
+    /// Nothing is lent, nothing can be, and nothing is on its way: what waits for memory waits for what nobody reads.
+    fn make_room(&mut self, cx: &mut Cx<'_>) {
+        let Some(slot) = self.starving.first().copied() else {
+            return;
+        };
+        if self.lent.len() > 0 || !self.ready.is_empty() || self.brokers.any_in_flight() {
+            return;
+        }
+        // Paused partitions' data can be fetched again.
+        let mut dropped = false;
+        for other in self.assigned.slots() {
+            if let Some(partition) = self.assigned.get_mut(other)
+                && partition.paused
+                && !partition.is_caught_up()
+            {
+                partition.supply.clear(&mut self.dropped);
+                dropped = true;
+            }
+        }
+        let Some(partition) = self.assigned.get(slot) else {
+            return;
+        };
+        match (dropped, partition.supply.hand()) {
+            (true, _) => self.release_dropped(cx),
+            (false, Hand::AwaitingMemory(_, needed)) if self.starving.len() == 1 => {
+                let error = partition.place(
+                    too_large(partition.offset().unwrap_or(-1), needed),
+                    Step::Fetch,
+                );
+                self.block(slot, error, cx);
+            }
+            (false, Hand::Empty | Hand::Offered(_) | Hand::Lent(..) | Hand::AwaitingMemory(..)) => {
+            }
+        }
+    }
+}
+
+impl Partition {
+    /// What a batch whose compressed records have this size may decompress to, as far as one can guess.
+    fn allowance(&self, area: usize, limit: usize) -> usize {
+        area.saturating_mul(self.expansion)
+            .max(self.least_allowance)
+            .max(ALLOWANCE_MIN)
+            .min(limit)
+    }
+}

@@ -1,0 +1,11 @@
+//! Transcripts of the whole consumer: bytes and commands in, bytes and events out, with brokers that say what the
+//! test has them say.
+
+mod chaos;
+mod harness;
+mod memory;
+mod metadata;
+mod offsets;
+mod positions;
+mod reading;
+mod trouble;

@@ -1,0 +1,282 @@
+//! Owns the words that users of a consumer speak: what they ask for, what they are lent, what they are told.
+//!
+//! Must not know how any of it comes about.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::lent::BatchId;
+use crate::engine::{OpId, RawResponse, TopicHandle};
+use crate::error::Error;
+use crate::record::{BatchError, RecordError};
+use crate::time::Instant;
+
+/// A partition by its topic's name and its number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, counted from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// A partition of a topic.
+    #[must_use]
+    pub fn new(topic: &str, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At this offset, or the next one that exists.
+    Offset(i64),
+    /// At the oldest record.
+    Beginning,
+    /// After the newest record (with `read_committed`: after the newest decided one).
+    End,
+}
+
+/// A partition to read, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition, counted from 0.
+    pub partition: i32,
+    /// Where to begin.
+    pub start: Start,
+}
+
+/// What to look up for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The oldest offset that exists.
+    Earliest,
+    /// The offset after the newest record (with `read_committed`: after the newest decided one).
+    Latest,
+    /// The first record that is not older than this, in milliseconds since 1970.
+    Timestamp(i64),
+    /// The record with the greatest timestamp (Kafka 3.0 and later).
+    MaxTimestamp,
+}
+
+/// What a lookup found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndTimestamp {
+    /// The offset.
+    pub offset: i64,
+    /// The timestamp of the record there, in milliseconds since 1970; `None` where the answer is not about a record.
+    pub timestamp: Option<i64>,
+    /// The leader epoch of that record, if known.
+    pub leader_epoch: Option<i32>,
+}
+
+/// Of each partition that was asked about, what was found; `Ok(None)` if there is no such record.
+pub type FoundOffsets = Vec<(TopicPartition, Result<Option<OffsetAndTimestamp>, Error>)>;
+
+/// One record batch, lent to the reader: check its CRC, decompress and iterate it outside of any lock, then give it
+/// back with [`Return`].
+///
+/// It is a slice of the response that it came in; that memory is used again once the last batch of the response is
+/// returned and its `bytes` are dropped, so drop them first.
+#[derive(Clone, Debug)]
+pub struct LentBatch {
+    /// Names the batch when it is returned.
+    pub id: BatchId,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The topic as the engine interned it.
+    pub handle: TopicHandle,
+    /// The partition.
+    pub partition: i32,
+    /// The whole batch, as the broker sent it.
+    pub bytes: Bytes,
+    /// The first offset that is wanted: records before it were handed out earlier.
+    pub start: i64,
+    /// The offset after the batch: `Return::next` once it is read to its end.
+    pub next: i64,
+    /// How many bytes the batch may decompress to; 0 if it is not compressed.
+    pub allowance: usize,
+    /// The end of what is replicated, as the broker last said: `high_watermark - next` is the lag after this batch.
+    pub high_watermark: i64,
+}
+
+/// Gives a lent batch back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Which batch.
+    pub id: BatchId,
+    /// The next offset for the application. [`LentBatch::next`] when the batch was read to its end; less, and the rest
+    /// is lent again. What lies outside of the batch counts as its nearest end.
+    pub next: i64,
+    /// How reading ended.
+    pub end: ReturnEnd,
+}
+
+/// How the reading of a lent batch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReturnEnd {
+    /// The records up to `next` were handed out.
+    Read,
+    /// The batch is damaged from `next` on: the position stays there, and the partition is blocked until a seek.
+    Corrupt(Corruption),
+    /// It decompresses to more than its allowance, to `needed` bytes at the least: it is lent again with more.
+    Exhausted {
+        /// How much it needs at the least.
+        needed: usize,
+    },
+    /// The reader went away; records up to `next` were handed out.
+    Abandoned,
+}
+
+/// What is wrong with a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Corruption {
+    /// Its header or checksum.
+    Batch(BatchError),
+    /// A record in it.
+    Record(RecordError),
+    /// Its compressed records, in the codec's words.
+    Compression(String),
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
+            Self::Compression(error) => f.write_str(error),
+        }
+    }
+}
+
+/// Why a position was moved by the consumer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The leader said that the offset does not exist (any more).
+    OutOfRange,
+    /// The log was cut back below the position (an unclean leader election).
+    Truncated,
+    /// The topic was deleted and made again under the same name.
+    TopicRecreated,
+}
+
+/// What the user is told.
+#[derive(Clone, Debug)]
+pub enum ConsumerEvent {
+    /// There is a batch to be had, after [`next_batch`](super::ConsumerEngine::next_batch) had answered with none.
+    Ready,
+    /// One partition is in trouble; the others flow. [`explain`](super::ConsumerEngine::explain) tells whether it goes
+    /// on by itself.
+    PartitionError {
+        /// Which partition.
+        partition: TopicPartition,
+        /// What happened, and what to do.
+        error: Error,
+    },
+    /// A position was moved, by `auto.offset.reset` or because records are gone.
+    Reset {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Where it was.
+        from: i64,
+        /// Where it is now.
+        to: i64,
+        /// Why.
+        why: ResetReason,
+    },
+    /// Answers [`list_offsets`](super::ConsumerEngine::list_offsets).
+    Offsets {
+        /// Which operation.
+        op: OpId,
+        /// What was found.
+        found: FoundOffsets,
+    },
+    /// Answers [`request`](super::ConsumerEngine::request).
+    Response {
+        /// Which operation.
+        op: OpId,
+        /// The answer.
+        result: Result<RawResponse, Error>,
+    },
+    /// The consumer is closed; the last event.
+    Closed {
+        /// Which operation.
+        op: OpId,
+        /// What was left undone.
+        report: ConsumerCloseReport,
+    },
+    /// Trouble that belongs to no partition, such as no broker being reachable.
+    Problem(Error),
+}
+
+/// What a closed consumer leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerCloseReport {
+    /// Batches that were lent and not returned.
+    pub lent: usize,
+}
+
+/// What one partition is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PartitionStatus {
+    /// Its topic, itself or its leader is not known. Wakes with metadata.
+    AwaitingMetadata,
+    /// The offset to begin at is being looked up.
+    LookingUpOffset,
+    /// The position is being checked against the leader's history (KIP-320).
+    Validating,
+    /// Waits for its broker: for the connection, for the fetch under way, or for free memory.
+    Fetchable,
+    /// Part of a fetch that the broker is working on.
+    InFlight,
+    /// A batch can be had by [`next_batch`](super::ConsumerEngine::next_batch).
+    Buffered,
+    /// A batch is with the reader. Wakes with its return.
+    Lent,
+    /// The next batch needs more memory for decompression than is free. Wakes when batches are returned.
+    AwaitingMemory,
+    /// Paused by the user. Wakes with [`resume`](super::ConsumerEngine::resume).
+    Paused,
+    /// Waits until a stated time after an error.
+    Backoff,
+    /// Will not go on by itself. Wakes with [`seek`](super::ConsumerEngine::seek) or
+    /// [`assign`](super::ConsumerEngine::assign).
+    Blocked,
+}
+
+/// Why a partition does what it does.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// What it is doing.
+    pub status: PartitionStatus,
+    /// Why, for people.
+    pub cause: String,
+    /// The error behind it, if it is one.
+    pub error: Option<Error>,
+    /// Since when.
+    pub since: Instant,
+    /// Until when, if it waits for a time.
+    pub until: Option<Instant>,
+    /// The next offset for the application, if known.
+    pub position: Option<i64>,
+    /// The next offset to fetch, if known.
+    pub fetch_offset: Option<i64>,
+}

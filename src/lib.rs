@@ -1,0 +1,68 @@
+//! An Apache Kafka client of which the whole client is one pure state machine.
+#![no_std]
+#![allow(dead_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod budget;
+mod client;
+mod cluster;
+pub mod config;
+mod connection;
+mod consumer;
+mod engine;
+mod error;
+mod error_code;
+mod limits;
+mod producer;
+mod random;
+pub mod record;
+pub mod recording;
+mod time;
+mod timer;
+
+/// The Kafka protocol's encodings; public, but outside semver.
+#[cfg(feature = "messages")]
+pub mod wire;
+#[cfg(not(feature = "messages"))]
+#[allow(
+    unreachable_pub,
+    unused_imports,
+    reason = "public with the feature `messages`"
+)]
+mod wire;
+
+#[cfg(feature = "messages")]
+pub mod messages;
+#[cfg(not(feature = "messages"))]
+#[allow(
+    unreachable_pub,
+    unused_imports,
+    reason = "public with the feature `messages`"
+)]
+mod messages;
+
+pub use budget::Category;
+pub use consumer::{
+    Assignment, BatchId, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent,
+    ConsumerReply, Corruption, Explanation, FoundOffsets, LentBatch, OffsetAndTimestamp,
+    OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd, Start, TopicPartition,
+};
+pub use engine::{
+    CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,
+    JobId, JobResult, NodeId, OpId, Output, Peer, RawRequest, RawResponse, ResolveError, ResolveId,
+    TopicHandle, Wake,
+};
+pub use error::{Error, ErrorKind, Step, printable};
+pub use error_code::ErrorCode;
+pub use producer::{
+    AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,
+    ProducerEvent, ProducerReply, TopicStatus,
+};
+pub use time::{Duration, Instant, UnixMillis};
+pub use wire::{
+    ApiKey, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Path, Segments, Str, Uuid,
+    VersionRange,
+};

@@ -1,0 +1,7 @@
+//! Transcripts: facts and commands go in, outputs are compared.
+
+mod desk;
+mod engine;
+mod model;
+mod operations;
+mod partition;

@@ -1,0 +1,132 @@
+//! Owns how outputs look in a recording: so that equal outputs, and only those, give equal bytes.
+//!
+//! Must not read them back into outputs: a replay makes its own and compares.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::input::put_address;
+use super::{Decoder, Encoder, Recordable, RecordingError, TAG_OUTPUT};
+use crate::engine::{CloseMode, Job, Output};
+
+const RESOLVE: u8 = 1;
+const OPEN: u8 = 2;
+const WRITE: u8 = 3;
+const CLOSE: u8 = 4;
+const WORK: u8 = 5;
+const EVENT: u8 = 6;
+const DIAGNOSTIC: u8 = 7;
+const IDLE: u8 = 8;
+
+/// Appends an output to a recording.
+pub fn put_output<E: Recordable>(output: &Output<E::Event>, to: &mut Vec<u8>) {
+    let mut out = Encoder::new(to);
+    out.put_u8(TAG_OUTPUT);
+    out.put_sized(|out| encode::<E>(output, out));
+}
+
+pub(super) fn encode<E: Recordable>(output: &Output<E::Event>, out: &mut Encoder<'_>) {
+    match output {
+        Output::Resolve { id, host, port } => {
+            out.put_u8(RESOLVE);
+            out.put_u64(id.0);
+            out.put_bytes(host.as_str().as_bytes());
+            out.put_i32(i32::from(*port));
+        }
+        Output::Open {
+            conn,
+            peer,
+            group,
+            host,
+            port,
+            addr,
+        } => {
+            out.put_u8(OPEN);
+            out.put_u64(conn.0);
+            out.put_debug(peer);
+            out.put_debug(group);
+            out.put_bytes(host.as_str().as_bytes());
+            out.put_i32(i32::from(*port));
+            out.put_option(addr.as_ref(), |out, addr| put_address(addr, out));
+        }
+        Output::Write { conn, data } => {
+            out.put_u8(WRITE);
+            out.put_u64(conn.0);
+            out.put_bytes(&data.to_vec());
+        }
+        Output::Close { conn, mode } => {
+            out.put_u8(CLOSE);
+            out.put_u64(conn.0);
+            out.put_u8(match mode {
+                CloseMode::Flush => 0,
+                CloseMode::Abort => 1,
+            });
+        }
+        Output::Work { id, job } => {
+            out.put_u8(WORK);
+            out.put_u64(id.0);
+            match job {
+                Job::Compress {
+                    codec,
+                    level,
+                    records,
+                } => {
+                    out.put_u8(codec.id());
+                    out.put_option(*level, Encoder::put_i32);
+                    out.put_bytes(records);
+                }
+            }
+        }
+        Output::Event(event) => {
+            out.put_u8(EVENT);
+            E::put_event(event, out);
+        }
+        Output::Diagnostic(diagnostic) => {
+            out.put_u8(DIAGNOSTIC);
+            out.put_debug(diagnostic);
+        }
+        Output::Idle(wake) => {
+            out.put_u8(IDLE);
+            out.put_option(wake.as_ref(), |out, wake| {
+                out.put_instant(wake.at);
+                out.put_bytes(wake.why.as_bytes());
+            });
+        }
+    }
+}
+
+/// What a recorded output is, for people.
+#[must_use]
+pub fn describe_output(encoded: &[u8]) -> String {
+    describe(encoded).unwrap_or_else(|error| alloc::format!("{error}"))
+}
+
+fn describe(encoded: &[u8]) -> Result<String, RecordingError> {
+    let mut from = Decoder::new(encoded);
+    let tag = from.get_u8()?;
+    Ok(match tag {
+        RESOLVE => {
+            let _ = from.get_u64()?;
+            alloc::format!("Resolve {}:{}", from.get_str()?, from.get_i32()?)
+        }
+        OPEN => {
+            let conn = from.get_u64()?;
+            let (peer, group) = (from.get_str()?, from.get_str()?);
+            let (host, port) = (from.get_str()?, from.get_i32()?);
+            alloc::format!("Open c{conn} to {peer} {group} at {host}:{port}")
+        }
+        WRITE => {
+            let conn = from.get_u64()?;
+            alloc::format!("Write of {} bytes on c{conn}", from.get_bytes()?.len())
+        }
+        CLOSE => alloc::format!("Close of c{}", from.get_u64()?),
+        WORK => alloc::format!("Work {}", from.get_u64()?),
+        EVENT => alloc::format!("an event: {}", String::from_utf8_lossy(encoded)),
+        DIAGNOSTIC => alloc::format!("a diagnostic: {}", from.get_str()?),
+        IDLE => match from.get_option(|from| Ok((from.get_instant()?, from.get_str()?)))? {
+            Some((at, why)) => alloc::format!("Idle until {at} ({why})"),
+            None => String::from("Idle until an input"),
+        },
+        _ => return Err(from.error("a kind of output")),
+    })
+}

@@ -1,0 +1,72 @@
+//! The bodies of all fuzz targets: each takes any bytes and panics if Klamm breaks a promise.
+//!
+//! `fuzz/` runs them under libFuzzer, `tests/corpora.rs` over what was found before, and the program of this crate with
+//! a plain mutating loop that needs no nightly Rust.
+
+mod batches;
+mod choices;
+mod codecs;
+mod corpus;
+mod engines;
+mod framer;
+pub mod memory;
+mod messages;
+mod naive;
+#[cfg(feature = "peers")]
+mod peers;
+mod roles;
+mod seeds;
+mod settings;
+mod structured;
+mod world;
+
+pub use batches::{f6_batches, f12_aborted};
+pub use choices::Choices;
+pub use codecs::f7_codecs;
+pub use corpus::Corpus;
+pub use engines::{f14_engine, f15_hostile_cluster};
+pub use framer::f1_framer;
+pub use messages::{f2_response, f3_request, f9_group_blob};
+#[cfg(feature = "peers")]
+pub use peers::f5_peer_codec;
+pub use settings::{f16_config, f17_error_code, f18_secrets};
+pub use structured::f4_structured;
+
+/// A fuzz target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also that of its body and of its corpus.
+    pub name: &'static str,
+    /// Takes any bytes; panics if Klamm breaks a promise.
+    pub body: fn(&[u8]),
+    /// Where to start: inputs that other files of the project hold.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+macro_rules! targets {
+    ($($(#[$attribute:meta])* $name:ident $seeds:ident,)*) => {
+        /// All targets.
+        pub const TARGETS: &[Target] = &[$($(#[$attribute])* Target {
+            name: stringify!($name),
+            body: $name,
+            seeds: seeds::$seeds,
+        }),*];
+    };
+}
+
+targets! {
+    f1_framer frames,
+    f2_response responses,
+    f3_request requests,
+    f4_structured choices,
+    #[cfg(feature = "peers")] f5_peer_codec bodies,
+    f6_batches batches,
+    f7_codecs compressed,
+    f9_group_blob blobs,
+    f12_aborted choices,
+    f14_engine stories,
+    f15_hostile_cluster stories,
+    f16_config configurations,
+    f17_error_code error_codes,
+    f18_secrets choices,
+}

@@ -1,0 +1,17 @@
+//! Klamm's engines against the cluster in memory, in virtual time, under faults.
+//!
+//! A scenario is plain data, generated from a seed; the world runs it with the production engines, a network that
+//! splits, delays and resets, and a driver that drains an engine only when the engine asks for it; the oracles judge
+//! the history that it leaves.
+
+pub mod actor;
+pub mod batch;
+pub mod chance;
+pub mod consumer;
+pub mod history;
+pub mod hunt;
+pub mod network;
+pub mod oracles;
+pub mod producer;
+pub mod scenario;
+pub mod world;

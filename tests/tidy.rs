@@ -1,0 +1,366 @@
+//! The house's own rules, checked like any other behaviour: what may lean on what, how large a file may grow,
+//! what every module says of itself, and what the engine must never reach for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module of the engine may lean on. Down only: a module that is not in a row is out of its reach.
+const MAY_USE: &[(&str, &[&str])] = &[
+    // Leaves: each a thing of its own.
+    ("time", &[]),
+    ("limits", &["time"]),
+    ("budget", &[]),
+    ("buffer", &[]),
+    ("error_code", &[]),
+    ("timer", &["time"]),
+    ("random", &["time"]),
+    ("error", &["error_code", "time"]),
+    // The bytes.
+    ("wire", &[]),
+    ("messages", &["wire"]),
+    ("record", &["wire"]),
+    // The border, and what users set.
+    ("engine", &["error", "record", "time", "wire"]),
+    ("config", &["error", "record", "time"]),
+    // One TCP connection; then whom to ask.
+    (
+        "connection",
+        &[
+            "budget",
+            "buffer",
+            "engine",
+            "error",
+            "error_code",
+            "limits",
+            "messages",
+            "time",
+            "wire",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "budget",
+            "buffer",
+            "config",
+            "connection",
+            "engine",
+            "error",
+            "error_code",
+            "limits",
+            "messages",
+            "random",
+            "time",
+            "timer",
+            "wire",
+        ],
+    ),
+    (
+        "client",
+        &[
+            "cluster", "config", "engine", "error", "limits", "time", "timer", "wire",
+        ],
+    ),
+    // Everything that passes the border, written down; each role says itself what its commands look like.
+    ("recording", &["engine", "error", "record", "time", "wire"]),
+    // What to ask for.
+    (
+        "producer",
+        &[
+            "budget",
+            "buffer",
+            "client",
+            "cluster",
+            "config",
+            "engine",
+            "error",
+            "error_code",
+            "limits",
+            "messages",
+            "random",
+            "record",
+            "recording",
+            "time",
+            "timer",
+            "wire",
+        ],
+    ),
+    (
+        "consumer",
+        &[
+            "budget",
+            "buffer",
+            "client",
+            "cluster",
+            "config",
+            "engine",
+            "error",
+            "error_code",
+            "limits",
+            "messages",
+            "random",
+            "record",
+            "recording",
+            "time",
+            "timer",
+            "wire",
+        ],
+    ),
+];
+
+/// No source file grows beyond this many lines.
+const LINES_MAX: usize = 1_000;
+
+/// What the engine must not reach for: it has no clock, thread, socket, environment or seeded map (law 1).
+const BANNED_IN_ENGINE: &[&str] = &[
+    "std::time",
+    "std::net",
+    "std::thread",
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::process",
+    "std::sync",
+    "HashMap",
+    "HashSet",
+    "SystemTime",
+    "unsafe {",
+    "unsafe fn",
+    "unsafe impl",
+    "println!",
+    "dbg!",
+];
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Lines without comments, numbered from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+    }
+
+    fn is_test(&self) -> bool {
+        self.path
+            .file_stem()
+            .is_some_and(|stem| stem.to_string_lossy().contains("test"))
+            || self.path.components().any(|c| c.as_os_str() == "tests")
+    }
+
+    /// Without the unit tests at its end.
+    fn product_lines(&self) -> usize {
+        self.text
+            .lines()
+            .position(|line| line.trim() == "#[cfg(test)]")
+            .unwrap_or(usize::MAX)
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(below: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(below)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.expect("a folder can be listed").path();
+            if path.is_dir() {
+                if path.file_name().is_some_and(|name| name != "target") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source is UTF-8");
+                let path = path.strip_prefix(root()).expect("below the root").into();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+#[test]
+fn the_checks_see_the_sources() {
+    assert!(sources("src").len() > 10);
+}
+
+/// The module of `src` that a file belongs to: `src/wire/frame.rs` to `wire`, `src/time.rs` to `time`.
+fn module(path: &Path) -> String {
+    let first = path
+        .components()
+        .nth(1)
+        .expect("a file below src")
+        .as_os_str();
+    first.to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+fn assert_none(what: &str, offences: &[String]) {
+    assert!(offences.is_empty(), "{what}:\n{}", offences.join("\n"));
+}
+
+/// What `module` leans on, and what that leans on, down to the ground.
+fn all_below(module: &str) -> BTreeSet<&'static str> {
+    let row = |module: &str| MAY_USE.iter().find(|(name, _)| *name == module);
+    let mut below = BTreeSet::new();
+    let mut left: Vec<&'static str> = row(module).map_or(Vec::new(), |(_, uses)| uses.to_vec());
+    while let Some(used) = left.pop() {
+        if below.insert(used) {
+            left.extend(row(used).iter().flat_map(|(_, uses)| uses.iter()));
+        }
+    }
+    below
+}
+
+#[test]
+fn modules_lean_only_downward() {
+    let modules: BTreeSet<&str> = MAY_USE.iter().map(|(name, _)| *name).collect();
+    let mut offences = Vec::new();
+    for source in sources("src") {
+        let module = module(&source.path);
+        if module == "lib" {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            offences.push(format!("{}: no row for `{module}`", source.path.display()));
+            continue;
+        };
+        // A test plays the driver and the broker, so it sees all that lies below its module, not only the next layer.
+        let allowed = match source.is_test() {
+            true => all_below(&module),
+            false => allowed.iter().copied().collect(),
+        };
+        for (number, line) in source.code() {
+            for (at, _) in line.match_indices("crate::") {
+                let rest = &line[at + "crate::".len()..];
+                let used: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                if rest.starts_with('{') {
+                    offences.push(format!(
+                        "{}:{number}: name one module a line",
+                        source.path.display()
+                    ));
+                }
+                let known = modules.contains(used.as_str());
+                if known && used != module && !allowed.contains(used.as_str()) {
+                    offences.push(format!(
+                        "{}:{number}: `{module}` must not know `{used}`",
+                        source.path.display()
+                    ));
+                }
+            }
+        }
+    }
+    assert_none("dependencies that do not point down", &offences);
+}
+
+#[test]
+fn every_module_says_what_it_owns_and_what_it_must_not_know() {
+    let mut offences = Vec::new();
+    for source in sources("src") {
+        if source.is_test() || source.path.ends_with("src/lib.rs") {
+            continue;
+        }
+        let head: String = source
+            .text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .map(|line| format!("{} ", line.trim_start_matches("//!").trim().to_lowercase()))
+            .collect();
+        if head.is_empty() {
+            offences.push(format!("{}: says nothing", source.path.display()));
+            continue;
+        }
+        // Files inside a module's folder are its parts; the folder's own file speaks for them.
+        let is_part = source.path.components().count() > 2 && !source.path.ends_with("mod.rs");
+        let owns = is_part || head.contains("own");
+        let knows_not = is_part
+            || [
+                "not know",
+                "knows no",
+                "know no",
+                "and not what",
+                "must not see",
+            ]
+            .iter()
+            .any(|words| head.contains(words));
+        if !owns || !knows_not {
+            offences.push(source.path.display().to_string());
+        }
+    }
+    assert_none(
+        "modules that do not say what they own and must not know",
+        &offences,
+    );
+}
+
+#[test]
+fn no_source_file_grows_too_long() {
+    let mut offences = Vec::new();
+    for folder in ["src", "drivers", "tests", "examples", "benches"] {
+        for source in sources(folder) {
+            let lines = source.text.lines().count();
+            if lines > LINES_MAX {
+                offences.push(format!("{}: {lines} lines", source.path.display()));
+            }
+        }
+    }
+    assert_none("files over the limit", &offences);
+}
+
+#[test]
+fn the_engine_reaches_for_nothing_outside_itself() {
+    let mut offences = Vec::new();
+    for source in sources("src") {
+        if source.is_test() {
+            continue;
+        }
+        let product_lines = source.product_lines();
+        for (number, line) in source
+            .code()
+            .take_while(|(number, _)| *number <= product_lines)
+        {
+            for banned in BANNED_IN_ENGINE {
+                if line.contains(banned) {
+                    offences.push(format!("{}:{number}: `{banned}`", source.path.display()));
+                }
+            }
+        }
+    }
+    assert_none("things that the engine must not reach for", &offences);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelt in two halves, so that this file does not name what it forbids.
+    let marks = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[ig", "nore"),
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+    ];
+    let mut offences = Vec::new();
+    for folder in ["src", "drivers", "tests", "examples", "benches"] {
+        for source in sources(folder) {
+            for (number, line) in source.text.lines().enumerate() {
+                if marks.iter().any(|mark| line.contains(mark)) {
+                    offences.push(format!("{}:{}", source.path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert_none("work that was left for later", &offences);
+}
