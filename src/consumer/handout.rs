@@ -135,12 +135,20 @@ impl ConsumerRole {
                 epoch: head.next.epoch,
             };
         }
+        let rest_left = next < head.next.offset;
         match returned.end {
-            ReturnEnd::Read | ReturnEnd::Abandoned => {
-                if next < head.next.offset {
-                    partition.supply.put_back();
-                    return self.offer(slot, cx);
-                }
+            ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, next, &corruption, cx),
+            ReturnEnd::Exhausted { needed } if rest_left => {
+                partition.supply.put_back();
+                let needed = needed.max(lent.allowance.saturating_add(1));
+                self.on_exhausted(slot, head, next, needed, cx);
+            }
+            ReturnEnd::Read | ReturnEnd::Abandoned if rest_left => {
+                partition.supply.put_back();
+                self.offer(slot, cx);
+            }
+            // What was exhausted after its last record has nothing left to be lent again for.
+            ReturnEnd::Read | ReturnEnd::Abandoned | ReturnEnd::Exhausted { .. } => {
                 partition.least_allowance = 0;
                 match partition
                     .supply
@@ -151,17 +159,6 @@ impl ConsumerRole {
                         self.on_unreadable(slot, unreadable.offset, &unreadable.error, cx)
                     }
                 }
-            }
-            ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, next, &corruption, cx),
-            ReturnEnd::Exhausted { needed } => {
-                partition.supply.put_back();
-                self.on_exhausted(
-                    slot,
-                    head,
-                    next,
-                    needed.max(lent.allowance.saturating_add(1)),
-                    cx,
-                );
             }
         }
     }

@@ -409,6 +409,10 @@ impl Role for ConsumerRole {
     }
 
     fn on_timer(&mut self, timer: RoleTimer, cx: &mut Cx<'_>) {
+        // Sockets may outlive the deadline of a close; what was armed before it has nobody left to tell.
+        if self.life != Life::Open && timer.kind != timers::CLOSE {
+            return;
+        }
         match timer.kind {
             timers::PARTITION => self.on_partition_timer(timer.index, cx),
             timers::BROKER => {
@@ -436,9 +440,11 @@ impl Role for ConsumerRole {
     }
 
     fn on_metadata(&mut self, cx: &mut Cx<'_>) {
-        self.refresh_leaders(cx);
-        self.operations_on_metadata(cx);
-        self.pump(cx);
+        if self.life == Life::Open {
+            self.refresh_leaders(cx);
+            self.operations_on_metadata(cx);
+            self.pump(cx);
+        }
     }
 
     fn on_reachable(&mut self, node: NodeId, group: ConnectionGroup, cx: &mut Cx<'_>) {

@@ -155,6 +155,20 @@ fn a_reader_who_only_says_that_it_was_not_enough_gets_more_each_time() {
 }
 
 #[test]
+fn a_batch_that_was_exhausted_after_its_last_record_is_done_with() {
+    let mut world = World::reading(&[0]);
+    let two = [compressed(&batch(0, 2)), compressed(&batch(2, 1))];
+    world
+        .fetch_at(0)
+        .answer(&mut world, 11, vec![data(0, &two)]);
+    let first = world.lend().unwrap();
+    world.give_back_at(&first, first.next, ReturnEnd::Exhausted { needed: 1 << 30 });
+    let second = world.lend().unwrap();
+    assert_eq!((second.start, second.next), (2, 3));
+    assert_eq!(world.told(), ["ready"]);
+}
+
+#[test]
 fn a_batch_for_which_there_can_never_be_room_is_an_error_that_a_seek_skips() {
     let mut world = World::new(&tight());
     world.assign(&[0], Start::Offset(0));

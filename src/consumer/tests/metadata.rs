@@ -6,9 +6,10 @@ use super::harness::*;
 use super::offsets::response;
 use crate::config::OffsetReset;
 use crate::consumer::{Assignment, Start};
+use crate::engine::{Engine, Input};
 use crate::error::ErrorKind;
 use crate::messages::ListOffsetsRequest;
-use crate::time::Duration;
+use crate::time::{Duration, UnixMillis};
 use crate::wire::Uuid;
 
 #[test]
@@ -64,6 +65,26 @@ fn a_topic_that_does_not_exist_is_told_after_a_while_and_picked_up_once_it_does(
     world.pass(Duration::from_secs(3));
     assert_eq!(world.fetch_at(0).wants(), vec![(0, 0)]);
     assert_eq!(world.fetch_at(1).wants(), vec![(1, 0)]);
+}
+
+#[test]
+fn nothing_is_told_after_the_end_though_sockets_outlive_it() {
+    let mut world = World::new(&config());
+    world.topics.remove(T).unwrap();
+    world.assign(&[0], Start::Offset(0));
+    // The driver is slow: the deadline comes, and that of the missing topic, before the sockets are gone.
+    world.consumer.close(world.now, world.now);
+    for seconds in [1, 10, 60] {
+        let at = world.now + Duration::from_secs(seconds);
+        world.consumer.handle(
+            Input::Timeout {
+                wall: UnixMillis(0),
+            },
+            at,
+        );
+    }
+    world.drain();
+    assert_eq!(world.told(), ["closed, 0 lent"]);
 }
 
 #[test]

@@ -41,32 +41,35 @@ pub struct Target {
     pub body: fn(&[u8]),
     /// Where to start: inputs that other files of the project hold.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// How many changed inputs a check tries: about ten seconds of one core, but counted, so that what passed once passes again.
+    pub cases: u64,
 }
 
 macro_rules! targets {
-    ($($(#[$attribute:meta])* $name:ident $seeds:ident,)*) => {
+    ($($(#[$attribute:meta])* $name:ident $seeds:ident $cases:literal,)*) => {
         /// All targets.
         pub const TARGETS: &[Target] = &[$($(#[$attribute])* Target {
             name: stringify!($name),
             body: $name,
             seeds: seeds::$seeds,
+            cases: $cases,
         }),*];
     };
 }
 
 targets! {
-    f1_framer frames,
-    f2_response responses,
-    f3_request requests,
-    f4_structured choices,
-    #[cfg(feature = "peers")] f5_peer_codec bodies,
-    f6_batches batches,
-    f7_codecs compressed,
-    f9_group_blob blobs,
-    f12_aborted choices,
-    f14_engine stories,
-    f15_hostile_cluster stories,
-    f16_config configurations,
-    f17_error_code error_codes,
-    f18_secrets choices,
+    f1_framer frames 5_000_000,
+    f2_response responses 6_000_000,
+    f3_request requests 5_000_000,
+    f4_structured choices 2_000_000,
+    #[cfg(feature = "peers")] f5_peer_codec bodies 1_000_000,
+    f6_batches batches 8_000_000,
+    f7_codecs compressed 1_000_000,
+    f9_group_blob blobs 8_000_000,
+    f12_aborted choices 1_500_000,
+    f14_engine stories 50_000,
+    f15_hostile_cluster stories 20_000,
+    f16_config configurations 300_000,
+    f17_error_code error_codes 400_000,
+    f18_secrets choices 200_000,
 }

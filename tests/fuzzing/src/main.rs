@@ -1,10 +1,11 @@
 //! A plain fuzzer, and the tool for the corpora.
 //!
 //! ```text
-//! cargo run --release -p klamm-fuzzing -- run SECONDS [TARGET..]   changes known inputs at random, the same way each time
-//! cargo run --release -p klamm-fuzzing -- one TARGET HEX           one input
-//! cargo run --release -p klamm-fuzzing -- unpack [TARGET..]        corpora and seeds to where `cargo fuzz` looks for them
-//! cargo run --release -p klamm-fuzzing -- pack [TARGET..]          what `cargo fuzz cmin` has left, to the committed file
+//! cargo run --release -p klamm-fuzzing -- check [TARGET..]               known inputs, changed; the same ones each time
+//! cargo run --release -p klamm-fuzzing -- hunt SEED SECONDS [TARGET..]   others, for so long
+//! cargo run --release -p klamm-fuzzing -- one TARGET HEX                 one input
+//! cargo run --release -p klamm-fuzzing -- unpack [TARGET..]              corpora and seeds to where `cargo fuzz` looks for them
+//! cargo run --release -p klamm-fuzzing -- pack [TARGET..]                what `cargo fuzz cmin` has left, to the committed file
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +19,15 @@ const LONGEST: usize = 4096;
 /// The longest input that `pack` keeps.
 const LONGEST_PACKED: usize = 2048;
 
-/// A small generator (xorshift): the same changes in every run.
+/// A small generator (xorshift): the same changes for the same seed.
 struct Random(u64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        // A state of zero would stay zero.
+        Self(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed.wrapping_mul(2).wrapping_add(1)))
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -83,8 +89,15 @@ fn survives(target: &Target, input: &[u8]) -> bool {
     survived
 }
 
-fn fuzz(target: &Target, time: Duration, corpus: &Corpus) -> bool {
-    let (began, mut random, mut count) = (Instant::now(), Random(0x9e37_79b9_7f4a_7c15), 0_u64);
+/// When a target has been tried enough.
+enum Enough {
+    /// After its own number of cases.
+    Cases,
+    After(Duration),
+}
+
+fn fuzz(target: &Target, seed: u64, enough: &Enough, corpus: &Corpus) -> bool {
+    let (began, mut random, mut count) = (Instant::now(), Random::new(seed), 0_u64);
     let inputs: Vec<&Vec<u8>> = corpus.0.iter().collect();
     for input in &inputs {
         if !survives(target, input) {
@@ -93,7 +106,11 @@ fn fuzz(target: &Target, time: Duration, corpus: &Corpus) -> bool {
     }
     let empty = Vec::new();
     let mut slowest = Duration::ZERO;
-    while began.elapsed() < time {
+    let more = |count: u64| match enough {
+        Enough::Cases => count < target.cases,
+        Enough::After(time) => began.elapsed() < *time,
+    };
+    while more(count) {
         let any = |random: &mut Random| {
             inputs
                 .get(random.below(inputs.len()))
@@ -119,6 +136,21 @@ fn fuzz(target: &Target, time: Duration, corpus: &Corpus) -> bool {
     true
 }
 
+/// Runs all of them, also after one has failed.
+fn run(targets: &[&Target], seed: u64, enough: &Enough) -> Result<(), String> {
+    let mut failed = Vec::new();
+    for target in targets {
+        let corpus = Corpus::all(target).map_err(|error| error.to_string())?;
+        if !fuzz(target, seed, enough, &corpus) {
+            failed.push(target.name);
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("failed: {failed:?}")),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -129,25 +161,14 @@ fn main() -> ExitCode {
             .collect()
     };
     let done = match &words[..] {
-        ["run", seconds, names @ ..] => seconds
-            .parse()
-            .map_err(|_| "run SECONDS".to_owned())
-            .and_then(|seconds| {
-                let fails = |target: &&Target| match Corpus::all(target) {
-                    Ok(corpus) => !fuzz(target, Duration::from_secs(seconds), &corpus),
-                    Err(error) => panic!("{error}"),
-                };
-                let failed: Vec<_> = chosen(names)
-                    .into_iter()
-                    .filter(fails)
-                    .map(|target| target.name)
-                    .collect();
-                if failed.is_empty() {
-                    Ok(())
-                } else {
-                    Err(format!("failed: {failed:?}"))
-                }
-            }),
+        ["check", names @ ..] => run(&chosen(names), 0, &Enough::Cases),
+        ["hunt", seed, seconds, names @ ..] => match (seed.parse(), seconds.parse()) {
+            (Ok(seed), Ok(seconds)) => {
+                let enough = Enough::After(Duration::from_secs(seconds));
+                run(&chosen(names), seed, &enough)
+            }
+            _ => Err("hunt SEED SECONDS [TARGET..]".to_owned()),
+        },
         ["one", name, digits] => {
             let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or_default();
             let input: Vec<u8> = (0..digits.len() / 2).map(|at| byte(2 * at)).collect();
@@ -169,7 +190,7 @@ fn main() -> ExitCode {
             })
             .map_err(|error| error.to_string()),
         _ => Err(
-            "run SECONDS [TARGET..] | one TARGET HEX | unpack [TARGET..] | pack [TARGET..]"
+            "check [TARGET..] | hunt SEED SECONDS [TARGET..] | one TARGET HEX | unpack [TARGET..] | pack [TARGET..]"
                 .to_owned(),
         ),
     };
