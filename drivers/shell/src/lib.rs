@@ -6,6 +6,7 @@
 
 mod after;
 mod answer;
+mod clock;
 mod connection;
 mod consumer;
 mod diagnostics;
@@ -35,6 +36,7 @@ pub use klamm::{
     TopicPartition, UnixMillis,
 };
 
+pub use clock::{monotonic_clock, wall_clock};
 pub use consumer::{Batch, Consumer, ConsumerRecord, RecordStream, Records, Reset};
 pub use producer::{
     BatchDelivery, BatchOutcome, BatchRefused, Delivery, NewRecord, NotAccepted, Producer, Receipt,

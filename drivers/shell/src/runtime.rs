@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 
 use klamm::{Host, Instant, UnixMillis};
 
+use crate::clock::{monotonic_clock, wall_clock};
+
 /// A runtime, as the shell needs it. An adapter is some hundred lines.
 ///
 /// Clones are handles to the same runtime.
@@ -40,11 +42,15 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Runs work that keeps a thread busy. A runtime that shuts down may drop it instead.
     fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static);
 
-    /// Monotonic time since a start of the runtime's choice.
-    fn now(&self) -> Instant;
+    /// Monotonic time since a start of the runtime's choice; the same clock that its timers go by.
+    fn now(&self) -> Instant {
+        monotonic_clock()
+    }
 
     /// The wall clock.
-    fn wall(&self) -> UnixMillis;
+    fn wall(&self) -> UnixMillis {
+        wall_clock()
+    }
 }
 
 /// A connected TCP socket, polled by one task for both directions.

@@ -25,9 +25,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use klamm_shell::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,12 +56,6 @@ impl From<Handle> for Tokio {
     }
 }
 
-/// The start of this process's monotonic time.
-fn start() -> std::time::Instant {
-    static START: OnceLock<std::time::Instant> = OnceLock::new();
-    *START.get_or_init(std::time::Instant::now)
-}
-
 impl Runtime for Tokio {
     type Socket = TokioSocket;
     type Timer = TokioTimer;
@@ -89,17 +81,6 @@ impl Runtime for Tokio {
 
     fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
         drop(self.handle.spawn_blocking(work));
-    }
-
-    fn now(&self) -> Instant {
-        Instant::START + start().elapsed()
-    }
-
-    fn wall(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        UnixMillis(since.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        }))
     }
 }
 
@@ -137,7 +118,7 @@ pub struct TokioTimer {
 impl Timer for TokioTimer {
     fn reset(&mut self, at: Instant) {
         // The far future is further than tokio can count; it asks again after a day.
-        let wait = at.since(Instant::START + start().elapsed());
+        let wait = at.since(monotonic_clock());
         let deadline = tokio::time::Instant::now() + wait.min(Duration::from_secs(86_400));
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().reset(deadline),

@@ -62,6 +62,23 @@ struct World {
     open_house: bool,
     accepted: Vec<(SocketAddr, Arc<Mutex<Pipe>>)>,
     polls: usize,
+    /// How many calls of lookups and sockets there were.
+    calls: usize,
+    /// The call that fails.
+    failing: Option<(usize, io::ErrorKind)>,
+    /// After how many more polls the runtime shuts down.
+    polls_left: Option<usize>,
+}
+
+impl World {
+    /// Counts a call and says whether it fails.
+    fn call(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        match self.failing {
+            Some((at, kind)) if self.calls == at => Err(kind.into()),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// A handle to the scripted runtime.
@@ -139,6 +156,28 @@ impl Fake {
         std::mem::take(&mut self.world().accepted)
     }
 
+    /// The `at`-th call from now on, of whatever function of the runtime that can fail, fails.
+    pub(crate) fn fail_call(&self, at: usize, kind: io::ErrorKind) {
+        let mut world = self.world();
+        world.failing = Some((world.calls + at, kind));
+    }
+
+    /// Whether the call that was to fail has been made.
+    pub(crate) fn has_failed(&self) -> bool {
+        let world = self.world();
+        world.failing.is_some_and(|(at, _)| world.calls >= at)
+    }
+
+    /// After so many more polls of tasks the runtime drops all of them where they stand, and runs none any more.
+    pub(crate) fn shut_down_after(&self, polls: usize) {
+        self.world().polls_left = Some(polls);
+    }
+
+    /// Whether it has come to that.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.world().polls_left == Some(0)
+    }
+
     /// Runs every task that was woken, until none is.
     pub(crate) fn settle(&self) {
         for _ in 0..100_000 {
@@ -151,10 +190,18 @@ impl Fake {
     }
 
     fn poll_task(&self, id: usize) {
+        if self.is_shut_down() {
+            self.shut_down();
+            return;
+        }
         let Some(mut task) = self.world().tasks.get_mut(id).and_then(Option::take) else {
             return;
         };
-        self.world().polls += 1;
+        {
+            let mut world = self.world();
+            world.polls += 1;
+            world.polls_left = world.polls_left.map(|left| left - 1);
+        }
         let waker = Waker::from(Arc::new(TaskWaker {
             id,
             ready: Arc::clone(&self.ready),
@@ -306,6 +353,7 @@ impl Runtime for Fake {
     type Timer = FakeTimer;
 
     async fn resolve(&self, host: Host, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.world().call()?;
         if self.world().open_house {
             // `broker-7` lives at 10.0.0.7.
             let node = host
@@ -326,15 +374,20 @@ impl Runtime for Fake {
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<FakeSocket> {
+        self.world().call()?;
+        let socket = |pipe| FakeSocket {
+            pipe,
+            world: Arc::clone(&self.world),
+        };
         std::future::poll_fn(|cx| {
             let mut world = self.world();
             if world.open_house {
                 let pipe = Arc::new(Mutex::new(Pipe::default()));
                 world.accepted.push((addr, Arc::clone(&pipe)));
-                return Poll::Ready(Ok(FakeSocket(pipe)));
+                return Poll::Ready(Ok(socket(pipe)));
             }
             match world.connects.pop_front() {
-                Some(Ok(pipe)) => Poll::Ready(Ok(FakeSocket(pipe))),
+                Some(Ok(pipe)) => Poll::Ready(Ok(socket(pipe))),
                 Some(Err(kind)) => Poll::Ready(Err(kind.into())),
                 None => {
                     world.connecting.push(cx.waker().clone());
@@ -355,6 +408,9 @@ impl Runtime for Fake {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if self.is_shut_down() {
+            return;
+        }
         let id = {
             let mut world = self.world();
             world.tasks.push(Some(Box::pin(task)));
@@ -364,6 +420,9 @@ impl Runtime for Fake {
     }
 
     fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        if self.is_shut_down() {
+            return;
+        }
         self.world().blocking.push_back(Box::new(work));
     }
 
@@ -378,17 +437,21 @@ impl Runtime for Fake {
 }
 
 /// The near end of a [`Pipe`].
-pub(crate) struct FakeSocket(Arc<Mutex<Pipe>>);
+pub(crate) struct FakeSocket {
+    pipe: Arc<Mutex<Pipe>>,
+    world: Arc<Mutex<World>>,
+}
 
 impl Drop for FakeSocket {
     fn drop(&mut self) {
-        self.0.lock().unwrap().dropped = true;
+        self.pipe.lock().unwrap().dropped = true;
     }
 }
 
 impl Socket for FakeSocket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = self.0.lock().unwrap();
+        self.world.lock().unwrap().call()?;
+        let mut pipe = self.pipe.lock().unwrap();
         match pipe.reads.pop_front() {
             Some(Step::Bytes(bytes)) => {
                 let n = bytes.len().min(buf.len());
@@ -422,7 +485,8 @@ impl Socket for FakeSocket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         assert!(bufs.iter().all(|buf| !buf.is_empty()), "an empty slice");
-        let mut pipe = self.0.lock().unwrap();
+        self.world.lock().unwrap().call()?;
+        let mut pipe = self.pipe.lock().unwrap();
         assert!(!pipe.shut, "a write after the shutdown");
         let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let n = match pipe.writes.pop_front() {
@@ -445,7 +509,7 @@ impl Socket for FakeSocket {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().unwrap().shut = true;
+        self.pipe.lock().unwrap().shut = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -1,5 +1,7 @@
 //! Transcripts of the producer and the consumer that users hold, against a cluster in memory, in virtual time.
 
+use std::io;
+
 use klamm::{Duration, ErrorKind, Start};
 
 use crate::consumer::{Consumer, ConsumerRecord};
@@ -47,7 +49,11 @@ fn log(town: &mut Town) -> Vec<String> {
     let mut values = Vec::new();
     loop {
         let some = town.block_on(consumer.poll(100, Duration::from_secs(5)));
-        let some = some.expect("no trouble");
+        let some = match some {
+            Ok(some) => some,
+            Err(error) if error.is_retriable() => continue,
+            Err(error) => panic!("{error}"),
+        };
         if some.is_empty() {
             return values;
         }
@@ -335,6 +341,58 @@ fn a_closed_client_says_so_and_its_close_reports() {
     drop((producer, consumer));
     town.settle();
     assert_eq!(town.fake.tasks(), 0);
+}
+
+#[test]
+fn an_error_at_any_call_of_the_runtime_loses_and_doubles_nothing() {
+    for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::TimedOut] {
+        for at in 1.. {
+            let mut town = Town::new(Network::Petty);
+            town.fake.fail_call(at, kind);
+            let producer = town.producer(&[]);
+            for value in ["K.", "arrived", "late"] {
+                town.block_on(producer.send(letter(value)))
+                    .expect("written");
+            }
+            assert_eq!(log(&mut town), ["K.", "arrived", "late"], "call {at}");
+            if !town.fake.has_failed() {
+                assert!(at > 100, "only {at} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_runtime_that_drops_its_tasks_at_any_await_leaves_nobody_waiting() {
+    for polls in 0.. {
+        let mut town = Town::new(Network::Kind);
+        town.fake.shut_down_after(polls);
+        let producer = town.producer(&[]);
+        let consumer = town.consumer();
+        let assigned = consumer.assign(&[Assignment {
+            topic: "letters",
+            partition: 0,
+            start: Start::Beginning,
+        }]);
+        let sent = town.block_on(producer.send(letter("K.")));
+        let read = match assigned {
+            Ok(()) => town.block_on(consumer.recv()).map(|record| text(&record)),
+            Err(error) => Err(error),
+        };
+        if !town.fake.is_shut_down() {
+            assert!(sent.is_ok() && read.is_ok());
+            assert!(polls > 10, "only {polls} polls");
+            break;
+        }
+        // What was known before the end stands; whatever was waited for ends.
+        if let Err(error) = sent {
+            assert_eq!(*error.error().kind(), ErrorKind::Closed, "{error}");
+        }
+        if let Err(error) = read {
+            assert_eq!(*error.kind(), ErrorKind::Closed, "{error}");
+        }
+    }
 }
 
 #[test]
