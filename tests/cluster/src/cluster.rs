@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use klamm::{ApiKey, Instant, Segments};
+use klamm::{ApiKey, Instant, Segments, Str};
 
 use crate::NodeId;
 use crate::config::ClusterConfig;
 use crate::connection::{Call, Connection, ConnectionKey, State};
 use crate::contents::Contents;
-use crate::coordinator::Groups;
 use crate::faults::{FaultId, Faults, Injection};
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
+use crate::groups::classic::Reply;
 use crate::history::{History, What};
 use crate::init_producer_id::ProducerIds;
 use crate::journal::Journal;
@@ -60,7 +61,7 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// What is due at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Timer {
     /// What a connection waits for has lasted long enough.
     Connection(ConnectionKey),
@@ -68,6 +69,8 @@ pub(crate) enum Timer {
     Copy(PartitionId, NodeId),
     /// A stopped broker loses its leaderships.
     Failover(NodeId),
+    /// Something in a group.
+    Group(Str),
 }
 
 /// A Kafka cluster in memory: brokers, topics, logs, connections.
@@ -84,6 +87,8 @@ pub struct Cluster {
     pub(crate) replicas: BTreeMap<PartitionId, BTreeMap<NodeId, Replica>>,
     pub(crate) sessions: BTreeMap<NodeId, FetchSessions>,
     pub(crate) groups: Groups,
+    /// Answers of groups that are not delivered yet.
+    pub(crate) replies: VecDeque<(ConnectionKey, Reply)>,
     pub(crate) contents: Contents,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) connections: BTreeMap<ConnectionKey, Connection>,
@@ -110,6 +115,7 @@ impl Cluster {
             replicas: BTreeMap::new(),
             sessions: BTreeMap::new(),
             groups: Groups::default(),
+            replies: VecDeque::new(),
             contents: Contents::default(),
             producer_ids: ProducerIds::default(),
             connections: BTreeMap::new(),
@@ -271,6 +277,7 @@ impl Cluster {
             }
             State::Reading
             | State::Held(_)
+            | State::AwaitingGroup(_)
             | State::Answering(_)
             | State::Silent
             | State::Sending
@@ -304,6 +311,7 @@ impl Cluster {
                 Timer::Connection(key) => self.connection_due(key),
                 Timer::Copy(partition, follower) => self.copy_due(partition, follower),
                 Timer::Failover(broker) => self.fail_over(broker),
+                Timer::Group(group) => self.group_due(&group),
             }
             self.settle();
         }
@@ -332,18 +340,25 @@ impl Cluster {
                 self.complete_produce(parked.call, parked.topics);
             }
             State::Muted | State::Reading => {}
-            State::Silent => connection.state = State::Silent,
-            State::Sending => connection.state = State::Sending,
+            other @ (State::AwaitingGroup(_) | State::Silent | State::Sending) => {
+                connection.state = other;
+            }
         }
         self.read_requests(key);
     }
 
-    /// Wakes those who wait for news, until there is none.
+    /// Wakes those who wait for news or for their group, until there is nothing new.
     pub(crate) fn settle(&mut self) {
-        while let Some(partition) = self.news.pop_first() {
-            let keys = self.watchers.get(&partition).cloned();
-            for key in keys.into_iter().flatten() {
-                self.reconsider(key);
+        loop {
+            if let Some((key, reply)) = self.replies.pop_front() {
+                self.deliver(key, reply);
+            } else if let Some(partition) = self.news.pop_first() {
+                let keys = self.watchers.get(&partition).cloned();
+                for key in keys.into_iter().flatten() {
+                    self.reconsider(key);
+                }
+            } else {
+                return;
             }
         }
     }
@@ -358,6 +373,7 @@ impl Cluster {
             State::Producing(parked) => self.is_produced(&parked.topics),
             State::Reading
             | State::Held(_)
+            | State::AwaitingGroup(_)
             | State::Answering(_)
             | State::Silent
             | State::Sending
@@ -382,6 +398,7 @@ impl Cluster {
             }
             other @ (State::Reading
             | State::Held(_)
+            | State::AwaitingGroup(_)
             | State::Answering(_)
             | State::Silent
             | State::Sending

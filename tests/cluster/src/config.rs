@@ -44,6 +44,8 @@ pub struct ClusterConfig {
     pub fetch_max_bytes: u32,
     /// `max.incremental.fetch.session.cache.slots` of each broker. Zero: there are no fetch sessions.
     pub fetch_session_slots: usize,
+    /// How groups of consumers are coordinated.
+    pub groups: GroupConfig,
     /// The features that ApiVersions names, such as `transaction.version`; none, unless a test wants some.
     pub features: Vec<Feature>,
     /// How much of what happened is kept to be read.
@@ -79,6 +81,7 @@ impl Default for ClusterConfig {
             max_request_size: 100 * 1024 * 1024,
             fetch_max_bytes: 55 * 1024 * 1024,
             fetch_session_slots: 1000,
+            groups: GroupConfig::default(),
             features: Vec::new(),
             record: RecordConfig::default(),
         }
@@ -175,6 +178,36 @@ pub enum TimestampType {
     CreateTime,
     /// The broker's, at the time of the append.
     LogAppendTime,
+}
+
+/// How groups of consumers are coordinated, with Kafka's names and defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// `group.initial.rebalance.delay.ms`: how long a group without members waits for more when the first one joins.
+    pub initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`.
+    pub min_session_timeout: Duration,
+    /// `group.max.session.timeout.ms`.
+    pub max_session_timeout: Duration,
+    /// `group.max.size`.
+    pub max_size: usize,
+    /// How long a member that is new may wait for its first generation before it is given up.
+    pub new_member_join_timeout: Duration,
+    /// How long a coordinator reads its log before it knows the groups that another one had. Zero: it knows them at once.
+    pub load_time: Duration,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            initial_rebalance_delay: Duration::from_secs(3),
+            min_session_timeout: Duration::from_secs(6),
+            max_session_timeout: Duration::from_secs(1800),
+            max_size: usize::MAX,
+            new_member_join_timeout: Duration::from_secs(300),
+            load_time: Duration::ZERO,
+        }
+    }
 }
 
 /// How much of what happened is kept to be read by tests.

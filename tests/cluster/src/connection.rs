@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use klamm::wire::Reader;
-use klamm::{ApiKey, Segments};
+use klamm::{ApiKey, Segments, Str};
 
 use crate::NodeId;
 use crate::faults::Met;
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
+    /// Who the client says it is.
+    pub(crate) client_id: Str,
     pub(crate) entry: EntryKey,
     pub(crate) met: Met,
 }
@@ -75,6 +77,7 @@ pub(crate) struct ParkedProduce {
 ///   Reading ---+---------------+--> (served) ----+----------------+--> Sending --> Muted --> Reading
 ///              +               +--> Fetching ----+
 ///              +               +--> Producing ---+
+///              +               +--> AwaitingGroup+
 ///              +--> Silent                       +--> Silent
 /// ```
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub(crate) enum State {
     Fetching(Box<ParkedFetch>),
     /// A Produce waits for replicas.
     Producing(Box<ParkedProduce>),
+    /// A JoinGroup or SyncGroup waits for the other members.
+    AwaitingGroup(Box<Call>),
     /// A fault holds an answer back.
     Answering(Box<(Call, Segments)>),
     /// The request is never answered.

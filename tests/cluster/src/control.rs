@@ -465,6 +465,7 @@ impl Cluster {
         self.sessions.remove(&broker);
         self.note(What::Stopped { broker });
         self.topology.set_alive(broker, false);
+        self.move_coordinators();
         if delay.is_zero() {
             self.fail_over(broker);
         } else {
@@ -486,6 +487,7 @@ impl Cluster {
         // What is still its own in name is not any more once it is back.
         self.fail_over(broker);
         self.topology.set_alive(broker, true);
+        self.move_coordinators();
         self.note(What::Started { broker });
         let hosted = self.topology.image().partitions();
         let hosted: Vec<_> = hosted
@@ -525,7 +527,9 @@ impl Cluster {
 
     /// Makes `broker` the coordinator of a group, whether it runs or not.
     pub fn move_coordinator(&mut self, group: &str, broker: NodeId) {
-        self.groups.choose(group, broker);
+        self.groups.chosen.insert(group.to_owned(), broker);
+        self.move_coordinators();
+        self.settle();
     }
 
     /// Ends all fetch sessions of a broker, as if others had needed the room. Returns how many there were.

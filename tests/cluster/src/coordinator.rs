@@ -1,6 +1,6 @@
-//! Owns what a group coordinator keeps for simple consumers: who coordinates, and committed offsets.
+//! Owns FindCoordinator, OffsetCommit and OffsetFetch: who coordinates, and committed offsets.
 //!
-//! Must not know logs. Groups have no members here: only commits without a generation are taken.
+//! Must not know logs, nor what makes somebody a member: it asks the group.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ use klamm::messages::{
 };
 use klamm::{ErrorCode, Str};
 
-use crate::NodeId;
 use crate::cluster::Cluster;
 use crate::config::Node;
 use crate::connection::Call;
@@ -44,39 +43,6 @@ pub struct CommittedOffset {
     pub leader_epoch: i32,
     /// What the client added.
     pub metadata: String,
-}
-
-/// A group's offsets, by topic name and partition.
-type Offsets = BTreeMap<(String, i32), CommittedOffset>;
-
-/// What the coordinators keep.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Groups {
-    offsets: BTreeMap<String, Offsets>,
-    /// Coordinators that a test chose.
-    chosen: BTreeMap<String, NodeId>,
-}
-
-impl Groups {
-    pub(crate) fn committed(
-        &self,
-        group: &str,
-        topic: &str,
-        index: i32,
-    ) -> Option<&CommittedOffset> {
-        self.offsets.get(group)?.get(&(topic.to_owned(), index))
-    }
-
-    pub(crate) fn choose(&mut self, group: &str, broker: NodeId) {
-        self.chosen.insert(group.to_owned(), broker);
-    }
-
-    /// Forgets what was committed for a topic that was deleted.
-    pub(crate) fn forget_topic(&mut self, topic: &str) {
-        for offsets in self.offsets.values_mut() {
-            offsets.retain(|(name, _), _| name != topic);
-        }
-    }
 }
 
 impl Cluster {
@@ -152,24 +118,14 @@ impl Cluster {
         }
     }
 
-    /// Whether `broker` coordinates `group`.
-    fn check_coordinator(&self, broker: NodeId, group: &str) -> Result<(), ErrorCode> {
-        match self.coordinator(group) {
-            Some(node) if node.id == broker => Ok(()),
-            Some(_) | None => Err(ErrorCode::NOT_COORDINATOR),
-        }
-    }
-
     pub(crate) fn serve_offset_commit(
         &mut self,
         mut call: Call,
         request: OffsetCommitRequest,
     ) -> Option<Handled> {
         let by_id = call.version >= TOPIC_IDS_FROM;
-        let group = request.group_id.as_str().to_owned();
-        let allowed = self
-            .check_coordinator(call.broker, &group)
-            .and_then(|()| self.check_simple(call.version, &request));
+        let group = request.group_id.clone();
+        let allowed = self.check_commit(&call, &request);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let name = topic_ref(by_id, topic.name, topic.topic_id);
@@ -198,25 +154,37 @@ impl Cluster {
         Some((call, outcome))
     }
 
-    /// A group without members takes commits that name no generation, whoever says to send them.
-    fn check_simple(&self, version: i16, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
-        let known = self.groups.offsets.contains_key(request.group_id.as_str());
-        if request.generation_id_or_member_epoch < 0 {
-            Ok(())
-        } else if known {
-            Err(ErrorCode::UNKNOWN_MEMBER_ID)
-        } else if version >= NOT_FOUND_FROM {
-            Err(ErrorCode::GROUP_ID_NOT_FOUND)
-        } else {
-            Err(ErrorCode::ILLEGAL_GENERATION)
+    /// Whether the group takes the commit: a member of its generation, or anybody while it has no members.
+    fn check_commit(
+        &mut self,
+        call: &Call,
+        request: &OffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
+        let id = &request.group_id;
+        self.check_coordinator(call.broker, id)?;
+        let generation = request.generation_id_or_member_epoch;
+        if self.groups.get(id).is_none() {
+            if generation >= 0 && call.version >= NOT_FOUND_FROM {
+                return Err(ErrorCode::GROUP_ID_NOT_FOUND);
+            } else if generation >= 0 {
+                return Err(ErrorCode::ILLEGAL_GENERATION);
+            }
+            self.group_or_new(id);
         }
+        let now = self.now;
+        let checked = self.with_members(id, |members| {
+            let instance = request.group_instance_id.as_deref();
+            let checked = members.check_commit(generation, &request.member_id, instance, now);
+            (checked, Vec::new())
+        });
+        checked.unwrap_or(Err(ErrorCode::GROUP_ID_NOT_FOUND))
     }
 
     /// Commits, unless a fault or the group says no.
     fn meet_commit(
         &mut self,
         call: &mut Call,
-        group: &str,
+        group: &Str,
         topic: &TopicRef,
         commit: &OffsetCommitRequestPartition,
         allowed: Result<(), ErrorCode>,
@@ -228,6 +196,9 @@ impl Cluster {
             return Err(error);
         }
         let fault = answers.partition(Moment::After, &name, index);
+        // A broker looks for the partition before it asks the coordinator.
+        let known = self.known_partition(call.broker, topic, index);
+        let allowed = known.map(|_| ()).and(allowed);
         let committed = allowed.and_then(|()| self.commit(call, group, topic, commit));
         fault.map_or(committed, Err)
     }
@@ -235,13 +206,12 @@ impl Cluster {
     fn commit(
         &mut self,
         call: &Call,
-        group: &str,
+        group: &Str,
         topic: &TopicRef,
         commit: &OffsetCommitRequestPartition,
     ) -> Result<(), ErrorCode> {
         let index = commit.partition_index;
         let name = self.topic_name(topic);
-        self.known_partition(call.broker, topic, index)?;
         let metadata = commit.committed_metadata.as_deref().unwrap_or_default();
         if metadata.len() > METADATA_MAX {
             return Err(ErrorCode::OFFSET_METADATA_TOO_LARGE);
@@ -252,13 +222,13 @@ impl Cluster {
             metadata: metadata.to_owned(),
         };
         self.note(What::Committed {
-            group: group.to_owned(),
+            group: group.to_string(),
             topic: name.clone(),
             index,
             offset: committed.offset,
             cause: call.cause(),
         });
-        let offsets = self.groups.offsets.entry(group.to_owned()).or_default();
+        let offsets = &mut self.group_or_new(group).offsets;
         offsets.insert((name, index), committed);
         Ok(())
     }
@@ -339,14 +309,8 @@ impl Cluster {
     /// All partitions for which the group committed something, as if they had been asked for.
     fn committed_topics(&self, group: &str, by_id: bool) -> Vec<OffsetFetchRequestTopics> {
         let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for (name, index) in self
-            .groups
-            .offsets
-            .get(group)
-            .into_iter()
-            .flatten()
-            .map(|(k, _)| k)
-        {
+        let offsets = self.groups.get(group).map(|group| group.offsets.keys());
+        for (name, index) in offsets.into_iter().flatten() {
             topics.entry(name).or_default().push(*index);
         }
         let image = self.topology.image();

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use klamm::messages::api;
 use klamm::wire::header::{decode_request_body, decode_request_header, encode_response};
 use klamm::wire::{Reader, Request, Writer};
-use klamm::{ApiKey, ErrorCode, Segments};
+use klamm::{ApiKey, ErrorCode, Segments, Str};
 
 use crate::cluster::{Cluster, Timer};
 use crate::connection::{Call, ConnectionKey, State};
@@ -60,7 +60,7 @@ impl Cluster {
             api,
             version: header.request_api_version,
             correlation_id: header.correlation_id,
-            client_id: header.client_id.0.map(|id| id.as_str().to_owned()),
+            client_id: header.client_id.0.as_ref().map(Str::to_string),
             size: frame.len(),
             frame: Some(frame),
             answered: None,
@@ -71,6 +71,7 @@ impl Cluster {
             api,
             version: header.request_api_version,
             correlation_id: header.correlation_id,
+            client_id: header.client_id.0.unwrap_or_default(),
             entry,
             met: self.faults.meet(api, broker, key),
         };
@@ -113,6 +114,13 @@ impl Cluster {
             ApiKey::FIND_COORDINATOR => self.with(call, reader, Self::serve_find_coordinator),
             ApiKey::OFFSET_COMMIT => self.with(call, reader, Self::serve_offset_commit),
             ApiKey::OFFSET_FETCH => self.with(call, reader, Self::serve_offset_fetch),
+            ApiKey::JOIN_GROUP => self.with(call, reader, Self::serve_join_group),
+            ApiKey::SYNC_GROUP => self.with(call, reader, Self::serve_sync_group),
+            ApiKey::HEARTBEAT => self.with(call, reader, Self::serve_heartbeat),
+            ApiKey::LEAVE_GROUP => self.with(call, reader, Self::serve_leave_group),
+            ApiKey::DESCRIBE_GROUPS => self.with(call, reader, Self::serve_describe_groups),
+            ApiKey::LIST_GROUPS => self.with(call, reader, Self::serve_list_groups),
+            ApiKey::DELETE_GROUPS => self.with(call, reader, Self::serve_delete_groups),
             ApiKey::CREATE_TOPICS => self.with(call, reader, Self::serve_create_topics),
             ApiKey::DELETE_TOPICS => self.with(call, reader, Self::serve_delete_topics),
             ApiKey::CREATE_PARTITIONS => self.with(call, reader, Self::serve_create_partitions),

@@ -121,6 +121,17 @@ pub enum What {
         /// The request.
         cause: Cause,
     },
+    /// A group is in another state, or in another generation.
+    GroupChanged {
+        /// The group.
+        group: String,
+        /// Kafka's name of the state.
+        state: &'static str,
+        /// The generation.
+        generation: i32,
+        /// The ids of its members.
+        members: Vec<String>,
+    },
     /// A broker closed a connection.
     Closed {
         /// The connection.

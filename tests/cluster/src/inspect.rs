@@ -71,6 +71,34 @@ impl<'a> LogView<'a> {
     }
 }
 
+/// A group as its coordinator has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// Kafka's name of the state, `Stable` for example.
+    pub state: &'static str,
+    /// The generation.
+    pub generation: i32,
+    /// The id of the member that assigns the partitions.
+    pub leader: Option<String>,
+    /// The protocol that the members voted for.
+    pub protocol: Option<String>,
+    /// The members, in the order in which they came.
+    pub members: Vec<MemberView>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its id.
+    pub id: String,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<String>,
+    /// What its client calls itself.
+    pub client_id: String,
+    /// What the leader gave it, as bytes that only the members understand; empty unless the group is stable.
+    pub assignment: bytes::Bytes,
+}
+
 impl Cluster {
     /// The time of the last input.
     #[must_use]
@@ -108,6 +136,25 @@ impl Cluster {
     #[must_use]
     pub fn committed(&self, group: &str, topic: &str, index: i32) -> Option<&CommittedOffset> {
         self.groups.committed(group, topic, index)
+    }
+
+    /// A group with its members; `None` if nobody ever joined it or committed in its name.
+    #[must_use]
+    pub fn group(&self, group: &str) -> Option<GroupView> {
+        let members = &self.groups.get(group)?.members;
+        let described = members.described().map(|member| MemberView {
+            id: member.member_id.to_string(),
+            instance_id: member.instance_id.map(ToString::to_string),
+            client_id: member.client_id.to_string(),
+            assignment: member.assignment,
+        });
+        Some(GroupView {
+            state: members.state(),
+            generation: members.generation(),
+            leader: members.leader().map(ToString::to_string),
+            protocol: members.protocol().map(ToString::to_string),
+            members: described.collect(),
+        })
     }
 
     /// The running broker that coordinates a group.

@@ -7,20 +7,21 @@
 pub(crate) enum Purpose {
     TopicId = 1,
     FetchSession = 2,
+    MemberId = 3,
 }
 
 /// Numbers by seed and purpose.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
     seed: u64,
-    drawn: [u64; 3],
+    drawn: [u64; 4],
 }
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
-            drawn: [0; 3],
+            drawn: [0; 4],
         }
     }
 

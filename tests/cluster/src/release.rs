@@ -29,6 +29,12 @@ const SERVED: &[(ApiKey, [i16; 4])] = &[
     (ApiKey::OFFSET_COMMIT, [6, 8, 9, 10]),
     (ApiKey::OFFSET_FETCH, [5, 7, 9, 10]),
     (ApiKey::FIND_COORDINATOR, [2, 3, 6, 6]),
+    (ApiKey::JOIN_GROUP, [3, 7, 9, 9]),
+    (ApiKey::HEARTBEAT, [2, 4, 4, 4]),
+    (ApiKey::LEAVE_GROUP, [2, 4, 5, 5]),
+    (ApiKey::SYNC_GROUP, [2, 5, 5, 5]),
+    (ApiKey::DESCRIBE_GROUPS, [2, 5, 5, 6]),
+    (ApiKey::LIST_GROUPS, [2, 4, 5, 5]),
     (ApiKey::API_VERSIONS, [2, 3, 4, 4]),
     (ApiKey::CREATE_TOPICS, [3, 7, 7, 7]),
     (ApiKey::DELETE_TOPICS, [3, 6, 6, 6]),
@@ -36,6 +42,7 @@ const SERVED: &[(ApiKey, [i16; 4])] = &[
     (ApiKey::INIT_PRODUCER_ID, [1, 4, 5, 5]),
     (ApiKey::OFFSET_FOR_LEADER_EPOCH, [2, 4, 4, 4]),
     (ApiKey::CREATE_PARTITIONS, [1, 3, 3, 3]),
+    (ApiKey::DELETE_GROUPS, [1, 2, 2, 2]),
 ];
 
 impl Release {

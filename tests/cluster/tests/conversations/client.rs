@@ -86,6 +86,7 @@ impl Conversation {
                 | What::TopicCreated { .. }
                 | What::TopicDeleted { .. }
                 | What::Committed { .. }
+                | What::GroupChanged { .. }
                 | What::Closed { .. }
                 | What::Stopped { .. }
                 | What::Started { .. } => None,

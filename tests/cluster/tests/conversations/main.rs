@@ -6,6 +6,8 @@ mod commits;
 mod connections;
 mod failing;
 mod fetching;
+mod groups;
+mod members;
 mod positions;
 mod producing;
 mod topics;

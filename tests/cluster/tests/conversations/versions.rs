@@ -2,13 +2,14 @@
 
 use klamm::messages::{
     ApiVersionsRequest, CreatableTopic, CreatePartitionsRequest, CreatePartitionsTopic,
-    CreateTopicsRequest, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
-    DeleteTopicState, DeleteTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest,
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest,
-    MetadataRequestTopic, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
-    OffsetFetchRequestTopics, OffsetForLeaderEpochRequest, OffsetForLeaderPartition,
-    OffsetForLeaderTopic,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsPartition, DeleteRecordsRequest,
+    DeleteRecordsTopic, DeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest,
+    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListGroupsRequest, ListOffsetsPartition, ListOffsetsRequest,
+    ListOffsetsTopic, MemberIdentity, MetadataRequest, MetadataRequestTopic, OffsetCommitRequest,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest,
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic, SyncGroupRequest,
 };
 use klamm::wire::Request;
 use klamm::{ApiKey, ErrorCode, Str, Uuid};
@@ -123,8 +124,45 @@ fn every_version_of_every_api_is_answered_and_can_be_answered_with_an_error() {
     });
     positions(&mut sweep);
     groups(&mut sweep);
+    members(&mut sweep);
     topics(&mut sweep);
     assert_eq!(sweep.asked, Release::apis().count());
+}
+
+/// Nobody is a member, so all are answered at once.
+fn members(sweep: &mut Sweep) {
+    sweep.ask(|version, _| JoinGroupRequest {
+        group_id: Str::from("g"),
+        group_instance_id: (version >= 5).then(|| Str::from("i")),
+        ..JoinGroupRequest::default()
+    });
+    sweep.ask(|version, _| SyncGroupRequest {
+        group_id: Str::from("g"),
+        protocol_type: (version >= 5).then(|| Str::from("consumer")),
+        protocol_name: (version >= 5).then(|| Str::from("range")),
+        ..SyncGroupRequest::default()
+    });
+    sweep.ask(|_, _| HeartbeatRequest {
+        group_id: Str::from("g"),
+        ..HeartbeatRequest::default()
+    });
+    sweep.ask(|version, _| LeaveGroupRequest {
+        group_id: Str::from("g"),
+        members: if version < 3 {
+            Vec::new()
+        } else {
+            vec![MemberIdentity::default()]
+        },
+        ..LeaveGroupRequest::default()
+    });
+    sweep.ask(|_, _| DescribeGroupsRequest {
+        groups: vec![Str::from("g")],
+        ..DescribeGroupsRequest::default()
+    });
+    sweep.ask(|_, _| ListGroupsRequest::default());
+    sweep.ask(|_, _| DeleteGroupsRequest {
+        groups_names: vec![Str::from("g")],
+    });
 }
 
 fn positions(sweep: &mut Sweep) {
