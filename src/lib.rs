@@ -1,6 +1,5 @@
 //! An Apache Kafka client of which the whole client is one pure state machine.
 #![no_std]
-#![allow(dead_code)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -28,6 +27,7 @@ mod timer;
 pub mod wire;
 #[cfg(not(feature = "messages"))]
 #[allow(
+    dead_code,
     unreachable_pub,
     unused_imports,
     reason = "public with the feature `messages`"
@@ -38,6 +38,7 @@ mod wire;
 pub mod messages;
 #[cfg(not(feature = "messages"))]
 #[allow(
+    dead_code,
     unreachable_pub,
     unused_imports,
     reason = "public with the feature `messages`"

@@ -67,6 +67,7 @@ impl<K> TimerQueue<K> {
     }
 
     /// How many deadlines are armed.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

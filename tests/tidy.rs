@@ -283,19 +283,16 @@ fn every_module_says_what_it_owns_and_what_it_must_not_know() {
             offences.push(format!("{}: says nothing", source.path.display()));
             continue;
         }
-        // Files inside a module's folder are its parts; the folder's own file speaks for them.
-        let is_part = source.path.components().count() > 2 && !source.path.ends_with("mod.rs");
-        let owns = is_part || head.contains("own");
-        let knows_not = is_part
-            || [
-                "not know",
-                "knows no",
-                "know no",
-                "and not what",
-                "must not see",
-            ]
-            .iter()
-            .any(|words| head.contains(words));
+        let owns = head.contains("own");
+        let knows_not = [
+            "not know",
+            "knows no",
+            "know no",
+            "and not what",
+            "must not see",
+        ]
+        .iter()
+        .any(|words| head.contains(words));
         if !owns || !knows_not {
             offences.push(source.path.display().to_string());
         }

@@ -33,7 +33,9 @@ use alloc::vec::Vec;
 pub(crate) use crate::connection::{
     Answer, FailureCause, Held, RequestError, Response, SendOptions, Token,
 };
-pub(crate) use metadata::{Broker, Topic, TopicState};
+#[cfg(test)]
+pub(crate) use metadata::Broker;
+pub(crate) use metadata::{Topic, TopicState};
 pub(crate) use pool::Reach;
 pub(crate) use request::Route;
 pub(crate) use settings::Settings;
@@ -242,6 +244,7 @@ impl Cluster {
         self.metadata.topic_by_name(name)
     }
 
+    #[cfg(test)]
     pub(crate) fn brokers(&self) -> impl Iterator<Item = &Broker> {
         self.metadata.brokers()
     }
@@ -260,11 +263,13 @@ impl Cluster {
     }
 
     /// Whether `close` has run to its end.
+    #[cfg(test)]
     pub(crate) fn is_closed(&self) -> bool {
         self.life == Life::Closed
     }
 
     /// Inputs that named something that is not alive.
+    #[cfg(test)]
     pub(crate) const fn stale_inputs(&self) -> u64 {
         self.stale_inputs
     }

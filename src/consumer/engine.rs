@@ -1,6 +1,6 @@
 //! Owns the consumer's public face: an engine, and its commands as methods.
 //!
-//! Must not hold any state of its own: everything is in the role and below.
+//! Must not know any state of its own: everything is in the role and below.
 
 use alloc::vec::Vec;
 

@@ -1,6 +1,6 @@
 //! Owns the answer to why a partition does what it does.
 //!
-//! Must not change anything.
+//! Must not know how to change anything: it reads.
 
 use alloc::format;
 use alloc::string::String;

@@ -76,6 +76,7 @@ impl<H> Frames<H> {
     }
 
     /// How many frames are held.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.count
     }

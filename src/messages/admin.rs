@@ -1,5 +1,7 @@
 //! Owns the definitions of the administration of access, configuration, quotas and credentials. Definitions and
 //! nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Secret, Str, message};
 use alloc::vec::Vec;

@@ -1,5 +1,7 @@
 //! Owns the definitions of the cluster itself: brokers, topics and their leaders, the quorum, features.
 //! Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Str, Uuid, message};
 use alloc::vec::Vec;

@@ -1,5 +1,7 @@
 //! Owns the definitions of the first words of a connection (versions, SASL, delegation tokens) and what a
 //! client tells of itself. Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Secret, Str, Uuid, message};
 use alloc::vec::Vec;

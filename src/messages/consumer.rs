@@ -1,4 +1,6 @@
 //! Owns the definitions of reading records, and positions in partitions. Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Records, Str, Uuid, message};
 use alloc::vec::Vec;

@@ -1,5 +1,7 @@
 //! Owns the definitions of messages that lie within others or in records: the protocol of classic consumer
 //! groups and control records. Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Str, message};
 use alloc::vec::Vec;

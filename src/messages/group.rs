@@ -1,5 +1,7 @@
 //! Owns the definitions of groups of consumers, classic and new (KIP-848), and of streams. Definitions and
 //! nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Str, Uuid, message};
 use alloc::vec::Vec;

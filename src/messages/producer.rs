@@ -1,4 +1,6 @@
 //! Owns the definitions of producing and transactions. Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Records, Str, Uuid, message};
 use alloc::vec::Vec;

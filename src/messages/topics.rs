@@ -1,4 +1,6 @@
 //! Owns the definitions of the administration of topics, partitions and replicas. Definitions and nothing else.
+//!
+//! Must not know who sends them, or when.
 
 use crate::wire::{Str, Uuid, message};
 use alloc::vec::Vec;

@@ -5,7 +5,6 @@
 use super::batch::Head;
 use super::command::{AppendError, Appended, BlockedOn, TopicStatus};
 use super::operation::Life;
-use super::partition::Waits;
 use super::partitioner::of_key;
 use super::role::{Cx, Producer, SlotId, TopicSlots};
 use crate::budget::Category;
@@ -404,11 +403,6 @@ impl Producer {
                 }
             }
         }
-    }
-
-    /// What waits in a partition, and for what.
-    pub(crate) fn waits(&self, id: SlotId, cx: &Cx<'_>) -> Option<Waits> {
-        self.slot(id)?.partition.waits(cx.now(), &self.rules)
     }
 }
 

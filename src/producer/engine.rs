@@ -1,6 +1,6 @@
 //! Owns the producer's public face: an engine, and its commands as methods.
 //!
-//! Must not hold any state of its own: everything is in the role and below.
+//! Must not know any state of its own: everything is in the role and below.
 
 use super::append::topic_status;
 use super::command::{

@@ -94,6 +94,7 @@ impl Outcomes {
         self.0.drain(..)
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

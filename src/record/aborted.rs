@@ -3,6 +3,8 @@
 //! Owns the rule by which the list of aborted transactions in a Fetch response and the abort markers in the log
 //! together tell. It lasts for one response: the next one brings a list of its own. What is still open is not its
 //! business: a broker sends nothing from the last stable offset on.
+//!
+//! Must not know where batches come from, or where the position stands.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -2,6 +2,8 @@
 //!
 //! Owns their layout, both ways: readers find the end of an aborted transaction by them, and the cluster in memory
 //! writes them. Applications never see them; a position just moves past them.
+//!
+//! Must not know what a consumer does about them.
 
 use bytes::{Bytes, BytesMut};
 

@@ -1,7 +1,7 @@
-//! What can be wrong with a batch or with a record in it.
+//! Owns what can be wrong with a batch or with a record in it: every error says where (which batch, which record) and
+//! what was found.
 //!
-//! Every error says where (which batch, which record) and what was found; which topic and partition it was is known
-//! only to the caller, who adds it.
+//! Must not know which topic and partition it was: the caller does, and adds it.
 
 use core::fmt;
 

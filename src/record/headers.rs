@@ -2,6 +2,8 @@
 //!
 //! Owns their encoding. Encoded headers are checked once, when the record is parsed, so that going through them later
 //! cannot fail; most records have none, and then nothing is done at all.
+//!
+//! Must not know the rest of a record.
 
 use core::fmt;
 

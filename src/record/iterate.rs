@@ -2,6 +2,8 @@
 //!
 //! Owns the parsing of a record. The records area is plain here: decompressing it, and checking the checksum, came
 //! before. Nothing is allocated or copied.
+//!
+//! Must not know who reads.
 
 use super::error::{RecordError, RecordErrorReason};
 use super::header::BatchHeader;

@@ -2,6 +2,8 @@
 //!
 //! Owns the rules about the checksum: it does not cover the base offset and the leader's epoch, so a broker sets these
 //! freely; after anything else it is computed again.
+//!
+//! Must not know what the records are.
 
 use super::builder::{BatchProducer, patch, set_log_append_time, write_header};
 use super::error::BatchError;

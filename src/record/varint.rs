@@ -1,6 +1,8 @@
 //! What a record is made of: signed varints, and bytes that may be null behind their length.
 //!
 //! Owns how these lie in a record. What a varint is, is the wire's business.
+//!
+//! Must not know what a record means.
 
 use bytes::BytesMut;
 

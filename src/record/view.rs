@@ -1,6 +1,8 @@
 //! Fetched bytes as batches, and one batch as what it says of itself.
 //!
 //! Owns the walk over the records field of a Fetch response and the checksum. Copies nothing.
+//!
+//! Must not know compression, and of records no more than how many there are.
 
 use crate::wire::crc32c;
 

@@ -1,6 +1,6 @@
 //! Owns how outputs look in a recording: so that equal outputs, and only those, give equal bytes.
 //!
-//! Must not read them back into outputs: a replay makes its own and compares.
+//! Must not know how to read them back into outputs: a replay makes its own and compares.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,8 +1,8 @@
 //! Owns putting frames together from whatever chunks a socket yields: the one place where the bytes of a connection
 //! become frames again, for a client, a server, a test or a fuzz target.
 //!
-//! Knows the size before a frame and that its first four bytes tell whose it is (a response's correlation id, a
-//! request's API and version), and nothing else of what is in it. Whether a frame may come and its memory may grow,
+//! Must not know what is in a frame but for its first four bytes, which tell whose it is (a response's correlation id,
+//! a request's API and version). Whether a frame may come and its memory may grow,
 //! an [`Admission`] decides.
 
 use super::pool::BufferPool;

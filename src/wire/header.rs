@@ -1,5 +1,6 @@
-//! Owns request and response headers, and whole frames of one message. Knows which header a version takes, and nothing
-//! of what messages mean.
+//! Owns request and response headers, which of them a version takes, and whole frames of one message.
+//!
+//! Must not know what messages mean.
 
 use super::{
     ApiKey, DecodeError, EncodeError, Message, Reader, Request, Segments, Str, Wire, Writer,

@@ -1,5 +1,7 @@
 //! Owns the machinery that turns the definition of a message into a plain struct with both directions, in every
-//! version. Knows the rules of Kafka's schemas, and no message.
+//! version, by the rules of Kafka's schemas.
+//!
+//! Must not know any message.
 //!
 //! A definition looks as the protocol guide does:
 //! ```text

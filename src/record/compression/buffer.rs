@@ -15,6 +15,10 @@ pub struct DecompressBuffer {
     filled: usize,
 }
 
+#[allow(
+    dead_code,
+    reason = "which of it is needed depends on the codecs that are built"
+)]
 impl DecompressBuffer {
     /// A buffer that has no memory yet.
     pub const fn new() -> Self {

@@ -1,6 +1,8 @@
 //! gzip (RFC 1952) around deflate.
 //!
 //! Owns the members' headers and trailers, so that the deflate state can be used again for the next batch.
+//!
+//! Must not know what a batch is.
 
 use alloc::vec::Vec;
 

@@ -2,6 +2,8 @@
 //!
 //! Owns the frame: independent blocks only, which is all that Java's client and broker accept. Writes blocks of 64 KiB
 //! without checksums, as Java does; reads whatever else the header may say.
+//!
+//! Must not know what a batch is.
 
 use alloc::vec::Vec;
 

@@ -1,8 +1,9 @@
 //! The records area of a batch, compressed and decompressed.
 //!
-//! Owns the four codecs' framing as Kafka's Java client writes and reads it, and the bound on what comes out. Knows
-//! nothing of batches' headers; runs wherever the caller wants, outside of the engine's lock, and keeps nothing but
-//! its buffers.
+//! Owns the four codecs' framing as Kafka's Java client writes and reads it, and the bound on what comes out. Runs
+//! wherever the caller wants, outside of the engine's lock, and keeps nothing but its buffers.
+//!
+//! Must not know batches' headers.
 //!
 //! # Bounds
 //! Nothing in compressed bytes tells reliably how long the outcome is, so [`Decompressor::decompress`] takes a limit

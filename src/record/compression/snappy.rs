@@ -2,6 +2,8 @@
 //!
 //! Owns that framing: a header of 16 bytes, then blocks of at most 32 KiB behind their length. Reads bare snappy blocks
 //! as well, which other clients have written.
+//!
+//! Must not know what a batch is.
 
 use alloc::vec::Vec;
 

@@ -1,6 +1,8 @@
 //! Zstandard (RFC 8878) in Rust.
 //!
 //! Owns the bound on the window: it is memory besides the output, and it is never longer than what may come out.
+//!
+//! Must not know what a batch is.
 
 use bytes::BytesMut;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};

@@ -1,6 +1,8 @@
 //! Zstandard by the C library (feature `zstd-c`).
 //!
 //! Owns the bound on window and output. The library's own formats from before the standard are not compiled in.
+//!
+//! Must not know what a batch is.
 
 use alloc::vec::Vec;
 

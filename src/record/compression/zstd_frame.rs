@@ -2,6 +2,8 @@
 //!
 //! Owns what Kafka's readers refuse: dictionaries, formats older than the standard, and windows that would cost more
 //! memory than a batch is worth.
+//!
+//! Must not know how a frame is decoded.
 
 use super::DecompressError;
 use crate::record::Codec;
@@ -24,6 +26,10 @@ pub(super) const fn corrupt(reason: &'static str) -> DecompressError {
 }
 
 /// What comes next in the input.
+#[cfg_attr(
+    feature = "zstd-c",
+    allow(dead_code, reason = "C reads the header again")
+)]
 pub(super) enum Next<'a> {
     /// A frame that holds nothing; this is what follows it.
     Skipped(&'a [u8]),

@@ -2,10 +2,14 @@
 
 use klamm_live::kafka::Kafka;
 use klamm_tokio::{
-    Assignment, Consumer, ConsumerConfig, Duration, NewRecord, Producer, ProducerConfig, SendError,
-    Start, Tokio,
+    Assignment, CloseReport, Consumer, ConsumerConfig, Duration, NewRecord, Producer,
+    ProducerConfig, SendError, Start, Tokio,
 };
+use std::fs::File;
 use std::future::Future;
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -75,6 +79,8 @@ async fn write(producer: Producer, topic: String, course: Arc<Course>) -> Vec<(i
         // None is what a broker says that had the batch already.
         offsets.extend(receipt.offset().map(|offset| (partition, number, offset)));
     }
+    let undone = within("the producer is closed", producer.close(LIMIT)).await;
+    assert_eq!(undone.expect("closed"), CloseReport::default());
     offsets
 }
 
@@ -109,20 +115,47 @@ async fn read(consumer: Consumer, course: Arc<Course>) {
             *number += 1;
         }
     }
+    within("the consumer is closed", consumer.close(LIMIT))
+        .await
+        .expect("closed");
 }
 
-/// Disturbs the cluster while records are written and read. None of them is lost, doubled or out of order.
-fn stream(kafka: &Arc<Kafka>, disturb: impl FnOnce(&Kafka, &str) + Send + 'static) {
+/// Replays a recording in a process of its own, as it is or with the last bit of one of a broker's inputs changed;
+/// whether the outputs were the same, and what was said of it.
+fn replay(recording: &Path, alter: Option<u32>) -> (bool, String) {
+    let mut replay = Command::new(env!("CARGO"));
+    replay
+        .args(["run", "--quiet", "-p", "klamm", "--example", "replay", "--"])
+        .arg(recording);
+    if let Some(number) = alter {
+        replay.args(["--alter", &number.to_string()]);
+    }
+    let done = replay.output().expect("cargo can be run");
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    (done.status.success(), said.into_owned())
+}
+
+/// Disturbs the cluster while records are written and read. None of them is lost, doubled or out of order, and both
+/// clients, recorded all the while, do the same again without any network.
+fn stream(kafka: &Arc<Kafka>, what: &str, disturb: impl FnOnce(&Kafka, &str) + Send + 'static) {
     let topic = kafka.topic("failover", PARTITIONS);
+    let recording = |role| Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{what}.{role}"));
+    let recordings = ["producer", "consumer"].map(recording);
+    let sinks = recordings
+        .each_ref()
+        .map(|path| BufWriter::new(File::create(path).expect("a file can be made")));
+    let [produced, consumed] = sinks;
     run(async {
         let mut config = ProducerConfig::bootstrap(&kafka.bootstrap())
             .expect("addresses")
             .max_block(LIMIT);
         config.common.request_timeout = Duration::from_secs(5);
-        let producer = Producer::start(&config, Tokio::current()).expect("a valid configuration");
+        let producer = Producer::start_recorded(&config, Tokio::current(), produced)
+            .expect("a valid configuration");
         let mut config = ConsumerConfig::bootstrap(&kafka.bootstrap()).expect("addresses");
         config.common.request_timeout = Duration::from_secs(5);
-        let consumer = Consumer::start(&config, Tokio::current()).expect("a valid configuration");
+        let consumer = Consumer::start_recorded(&config, Tokio::current(), consumed)
+            .expect("a valid configuration");
         let start = Start::Beginning;
         let all: Vec<_> = (0..PARTITIONS)
             .map(|partition| Assignment {
@@ -151,18 +184,27 @@ fn stream(kafka: &Arc<Kafka>, disturb: impl FnOnce(&Kafka, &str) + Send + 'stati
         }
         reading.await.expect("all are read");
     });
+    for recording in &recordings {
+        let (same, said) = replay(recording, None);
+        assert!(same, "{}: {said}", recording.display());
+        let (same, said) = replay(recording, Some(20));
+        assert!(!same && said.contains("the replay gave"), "altered: {said}");
+        std::fs::remove_file(recording).expect("it was there");
+    }
 }
 
 #[test]
-fn nothing_is_lost_or_doubled() {
+fn nothing_is_lost_or_doubled_and_all_of_it_can_be_replayed() {
     let kafka = Arc::new(Kafka::start(3, &[]));
 
     // A leader is killed, and stays dead for a while.
-    stream(&kafka, |kafka, topic| kafka.kill(kafka.leader(topic, 0)));
+    stream(&kafka, "killed", |kafka, topic| {
+        kafka.kill(kafka.leader(topic, 0))
+    });
     kafka.start_all();
 
     // A leader hangs for longer than a request may take: its sockets are open and silent, and then it goes on.
-    stream(&kafka, |kafka, topic| {
+    stream(&kafka, "frozen", |kafka, topic| {
         let leader = kafka.leader(topic, 1);
         kafka.freeze(leader);
         std::thread::sleep(Duration::from_secs(8));
@@ -170,7 +212,7 @@ fn nothing_is_lost_or_doubled() {
     });
 
     // One after the other is killed and comes back.
-    stream(&kafka, |kafka, _| {
+    stream(&kafka, "rolled", |kafka, _| {
         for node in 0..3 {
             kafka.kill(node);
             kafka.start_node(node);
