@@ -17,6 +17,7 @@ macro_rules! effects {
     };
 }
 
+mod capability;
 mod metadata;
 mod pool;
 mod refresh;

@@ -2,7 +2,6 @@
 //!
 //! Must not know what anybody does with a topic.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,7 +11,7 @@ use super::request::{Owner, Route};
 use super::slot::{Location, SlotKey};
 use super::{Cluster, ClusterEvent, Life, Queued, Timer};
 use crate::budget::Category;
-use crate::connection::{Answer, FailureCause, Response, SendOptions, Token, Typed};
+use crate::connection::{Answer, FailureCause, Response, SendOptions, Token};
 use crate::engine::{Diagnostic, Host, NodeId, Output, Peer, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -166,12 +165,7 @@ impl Cluster {
             self.refresh.wanted = false;
         }
         let options = SendOptions::new(self.settings.request_timeout);
-        let token = self.dispatch(
-            Owner::Metadata,
-            Box::new(Typed(request)),
-            Route::Any,
-            options,
-        );
+        let token = self.send_as(Owner::Metadata, request, Route::Any, options);
         self.refresh.phase = Phase::Asking { token, asked, full };
     }
 

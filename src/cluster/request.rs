@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
+use super::capability::Capability;
 use super::slot::SlotKey;
 use super::{Cluster, Life, Queued, Timer};
 use crate::budget::Category;
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::time::Duration;
 use crate::timer::TimerId;
 use crate::wire::header::decode_response;
-use crate::wire::{Message, Request};
+use crate::wire::{Message as _, Request, VersionRange};
 
 /// Whom to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +67,29 @@ pub(super) struct Requests {
 
 impl Cluster {
     /// Sends a request: at once if the connection is free, else as soon as it is, but not later than its timeout.
-    pub(crate) fn send<R: Request + core::fmt::Debug + Send + 'static>(
+    pub(crate) fn send<R: Capability + Send + 'static>(
         &mut self,
         request: R,
         route: Route,
         options: SendOptions,
     ) -> Token {
-        self.dispatch(Owner::Role, Box::new(Typed(request)), route, options)
+        self.send_as(Owner::Role, request, route, options)
+    }
+
+    /// Sends a request in no version that would lose what it says.
+    pub(super) fn send_as<R: Capability + Send + 'static>(
+        &mut self,
+        owner: Owner,
+        request: R,
+        route: Route,
+        mut options: SendOptions,
+    ) -> Token {
+        let capable = request.capable();
+        options.versions = VersionRange::new(
+            options.versions.min.max(capable.min),
+            options.versions.max.min(capable.max),
+        );
+        self.dispatch(owner, Box::new(Typed(request)), route, options)
     }
 
     /// Sends a request that the user encoded.
@@ -85,7 +102,7 @@ impl Cluster {
         self.dispatch(Owner::Role, Box::new(Raw::from(request)), route, options)
     }
 
-    pub(super) fn dispatch(
+    fn dispatch(
         &mut self,
         owner: Owner,
         request: Box<dyn Outgoing>,

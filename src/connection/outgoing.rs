@@ -10,9 +10,12 @@ use bytes::{Bytes, BytesMut};
 use super::versions::Versions;
 use crate::engine::RawRequest;
 use crate::error::{Error, ErrorKind, Step};
+use crate::messages;
 use crate::time::Duration;
 use crate::wire::header::{ClientId, RequestHeader, encode_request};
-use crate::wire::{ApiKey, EncodeError, Message, Request, Segments, Str, VersionRange, Writer};
+use crate::wire::{
+    ApiKey, EncodeError, Message as _, Request, Segments, Str, VersionRange, Writer,
+};
 
 /// What identifies a request from hand-in to answer; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,8 +27,8 @@ pub(crate) struct SendOptions {
     /// How long the answer may take: first the wait for a connection, then, anew, from when the request
     /// is the first unanswered one of its connection.
     pub(crate) timeout: Duration,
-    /// The highest version that can carry what the caller means.
-    pub(crate) max_version: Option<i16>,
+    /// The versions that can carry what the caller means.
+    pub(crate) versions: VersionRange,
     /// Bytes of the response that the caller has taken from the budget (`Category::Fetch`) and hands over.
     pub(crate) allowance: usize,
     /// How long the broker may park the request.
@@ -39,7 +42,7 @@ impl SendOptions {
     pub(crate) const fn new(timeout: Duration) -> Self {
         Self {
             timeout,
-            max_version: None,
+            versions: VersionRange::ANY,
             allowance: 0,
             long_poll: None,
             expects_answer: true,
@@ -73,7 +76,7 @@ impl<R: Request + core::fmt::Debug + Send> Outgoing for Typed<R> {
     }
 
     fn versions(&self) -> VersionRange {
-        <R as Message>::STABLE
+        messages::stable_versions::<R>()
     }
 
     fn encode(
@@ -152,32 +155,35 @@ pub(crate) struct Handover {
 }
 
 impl Handover {
-    /// The version in which both sides and the caller can speak, or why there is none.
+    /// The highest version in which both sides and the caller can speak, or why there is none.
     pub(super) fn negotiate(&self, versions: &Versions) -> Result<i16, Error> {
         let own = self.request.versions();
-        let own = VersionRange::new(
-            own.min,
-            own.max.min(self.options.max_version.unwrap_or(i16::MAX)),
-        );
         let api = self.request.api();
         let theirs = versions.range(api);
-        if let Some(common) = theirs.and_then(|theirs| theirs.intersection(own)) {
+        let common = theirs.and_then(|theirs| theirs.intersection(own));
+        if let Some(common) = common.and_then(|common| common.intersection(self.options.versions)) {
             return Ok(common.max);
         }
         let error = Error::new(ErrorKind::Unsupported {
             feature: format!("{api}"),
         });
-        Err(match theirs {
-            None => error
+        Err(match (theirs, common) {
+            (None, _) => error
                 .with_detail(format!(
                     "this client speaks {api} in versions {own}, the broker not at all"
                 ))
                 .with_hint("use a broker that has this API"),
-            Some(theirs) => error
+            (Some(theirs), None) => error
                 .with_detail(format!(
                     "this client speaks {api} in versions {own}, the broker in {theirs}"
                 ))
                 .with_hint("use a broker, or a client, whose versions overlap with the other's"),
+            (Some(_), Some(common)) => error
+                .with_detail(format!(
+                    "both speak {api} in versions {common}, but only {} can say what is asked",
+                    self.options.versions
+                ))
+                .with_hint("use a broker of a release that has this feature"),
         })
     }
 }

@@ -4,8 +4,8 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::messages::ApiVersionsResponse;
-use crate::wire::{ApiKey, Message, Request, VersionRange};
+use crate::messages::{self, ApiVersionsResponse};
+use crate::wire::{ApiKey, Request, VersionRange};
 
 /// The version ranges of one connection's peer; another connection of the same broker may have others (N8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +32,9 @@ impl Versions {
         self.0.get(&api).copied()
     }
 
-    /// The highest version of `R` that both sides speak and that is not above `cap`.
-    pub(crate) fn max_version<R: Request>(&self, cap: Option<i16>) -> Option<i16> {
-        let own = <R as Message>::STABLE;
-        let own = VersionRange::new(own.min, own.max.min(cap.unwrap_or(i16::MAX)));
+    /// The highest version of `R` that both sides speak.
+    pub(crate) fn max_version<R: Request>(&self) -> Option<i16> {
+        let own = messages::stable_versions::<R>();
         Some(self.range(R::KEY)?.intersection(own)?.max)
     }
 }

@@ -21,7 +21,7 @@ use crate::messages::{
     OffsetForLeaderEpochRequest,
 };
 use crate::time::Duration;
-use crate::wire::Str;
+use crate::wire::{Str, VersionRange};
 
 /// From this version of Fetch on, topics are named by their ids.
 const BY_ID_SINCE: i16 = 13;
@@ -90,10 +90,10 @@ impl ConsumerRole {
     fn reach(&mut self, index: BrokerIndex, node: NodeId, cx: &mut Cx<'_>) -> Option<Versions> {
         let versions = match cx.cluster.reach(node, ConnectionGroup::Default) {
             Reach::Ready(versions) => Some(Versions {
-                fetch: versions.max_version::<FetchRequest>(None),
-                list_offsets: versions.max_version::<ListOffsetsRequest>(None),
+                fetch: versions.max_version::<FetchRequest>(),
+                list_offsets: versions.max_version::<ListOffsetsRequest>(),
                 epochs: versions
-                    .max_version::<OffsetForLeaderEpochRequest>(None)
+                    .max_version::<OffsetForLeaderEpochRequest>()
                     .is_some_and(|version| version >= EPOCHS_SINCE),
             }),
             Reach::Pending => None,
@@ -181,7 +181,10 @@ impl ConsumerRole {
         let session = broker.session.build(&wanted.asks, by_id);
         let request = self.fetch_request(&session, by_id, max_wait, max_bytes, cx.cluster);
         let mut options = SendOptions::new(self.settings.request_timeout);
-        options.max_version = (!by_id).then_some(BY_ID_SINCE - 1);
+        if !by_id {
+            // Also when nothing in it has changed: a session stays with what it was opened with (KIP-516).
+            options.versions = VersionRange::from_bounds(..BY_ID_SINCE);
+        }
         options.allowance = allowance;
         options.long_poll = Some(max_wait);
         let fetch = cx.cluster.send(

@@ -154,6 +154,17 @@ macro_rules! table {
 
 for_each_api!(table);
 
+/// The stable versions of `R`, from its line of the table. Where there is none, nothing compiles.
+pub(crate) const fn stable_versions<R: Request>() -> VersionRange {
+    const {
+        let mut at = 0;
+        while APIS[at].key.0 != R::KEY.0 {
+            at += 1;
+        }
+        APIS[at].stable
+    }
+}
+
 /// What is known of the API of that number.
 #[must_use]
 pub fn api(key: ApiKey) -> Option<&'static Api> {

@@ -21,9 +21,6 @@ use crate::messages::{
 };
 use crate::wire::Uuid;
 
-/// Produce names topics by id only from version 13 on: a topic without an id needs a lower one.
-const LAST_VERSION_BY_NAME: i16 = 12;
-
 /// What waits for one broker.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
@@ -219,7 +216,6 @@ impl Producer {
     fn send_batches(&mut self, node: NodeId, mut batches: Vec<(Entry, Bytes)>, cx: &mut Cx<'_>) {
         // Stable: the order of partitions within a topic stays that of the queue.
         batches.sort_by_key(|(entry, _)| entry.topic);
-        let mut by_name = false;
         let mut topic_data: Vec<TopicProduceData> = Vec::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(batches.len());
         let mut topics: Vec<(Uuid, TopicHandle)> = Vec::new();
@@ -234,7 +230,6 @@ impl Producer {
                 None => {
                     let topic = cx.cluster.topic(entry.topic);
                     let topic_id = topic.map(|topic| topic.id).unwrap_or_default();
-                    by_name |= topic_id.is_zero();
                     topics.push((topic_id, entry.topic));
                     topic_data.push(TopicProduceData {
                         name: topic.map(|topic| topic.name.clone()).unwrap_or_default(),
@@ -252,7 +247,6 @@ impl Producer {
             topic_data,
         };
         let options = SendOptions {
-            max_version: by_name.then_some(LAST_VERSION_BY_NAME),
             expects_answer: self.acks != Acks::None,
             ..SendOptions::new(self.request_timeout)
         };

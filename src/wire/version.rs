@@ -15,6 +15,9 @@ pub struct VersionRange {
 }
 
 impl VersionRange {
+    /// All that there are.
+    pub const ANY: Self = Self::new(0, i16::MAX);
+
     /// From `min` to `max`, both included.
     #[must_use]
     pub const fn new(min: i16, max: i16) -> Self {

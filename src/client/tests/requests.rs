@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::probe::Heard;
-use super::script::{Manner, Script};
+use super::script::{Manner, Script, versions};
 use crate::budget::Category;
 use crate::cluster::Route;
 use crate::connection::{FailureCause, SendOptions, Token};
@@ -15,8 +15,9 @@ use crate::engine::{
 };
 use crate::error_code::ErrorCode;
 use crate::messages::{
-    FetchPartitionData, FetchRequest, FetchResponse, FetchableTopicResponse, HeartbeatRequest,
-    HeartbeatResponse, PartitionProduceData, ProduceRequest, TopicProduceData,
+    ApiVersionsRequest, FetchPartitionData, FetchRequest, FetchResponse, FetchableTopicResponse,
+    HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, ListOffsetsPartition,
+    ListOffsetsRequest, ListOffsetsTopic, PartitionProduceData, ProduceRequest, TopicProduceData,
 };
 use crate::time::Duration;
 use crate::wire::ApiKey;
@@ -409,6 +410,51 @@ fn a_fetch_that_fails_gives_back_all() {
     s.closed(conn, CloseCause::Reset);
     failed(token, FailureCause::Disconnected, true, s.expect_event());
     assert_eq!(used(&mut s, Category::Fetch), 0);
+    s.finish();
+}
+
+#[test]
+fn versions_that_are_not_stable_are_offered_and_not_spoken() {
+    let mut s = Script::new(Manner::PLAIN);
+    s.bootstrapped();
+    let route = Route::Node(NODE, COORDINATION);
+    s.command(|_, cx| {
+        cx.cluster
+            .send(InitProducerIdRequest::default(), route, TIMEOUT)
+    });
+    // This broker has version 6, too (KIP-939).
+    let conn = s.connect(1, COORDINATION);
+    s.expect_request::<InitProducerIdRequest>(conn);
+    assert_eq!(s.version(conn), 5);
+}
+
+#[test]
+fn a_question_that_the_broker_would_not_understand_is_not_put() {
+    let mut s = Script::new(Manner::PLAIN);
+    s.bootstrapped();
+    let greatest_timestamp = ListOffsetsPartition {
+        timestamp: -3,
+        ..Default::default()
+    };
+    let request = ListOffsetsRequest {
+        topics: vec![ListOffsetsTopic {
+            partitions: vec![greatest_timestamp],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let route = Route::Node(NODE, DEFAULT);
+    s.command(|_, cx| cx.cluster.send(request, route, TIMEOUT));
+    let conn = s.open(1, DEFAULT);
+    s.connected(conn);
+    s.expect_request::<ApiVersionsRequest>(conn);
+    s.reply::<ApiVersionsRequest>(conn, &versions(&[(ApiKey::LIST_OFFSETS, 1, 4)]));
+    let error = s.expect_event().error();
+    assert!(
+        error.contains("both speak ListOffsets in versions 1-4, but only 7+ can say what is asked"),
+        "{error}"
+    );
+    s.expect_nothing();
     s.finish();
 }
 

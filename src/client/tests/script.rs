@@ -575,13 +575,19 @@ impl Script {
     /// Connects to a broker of [`bootstrapped`](Self::bootstrapped) that the client has just begun to look for.
     #[track_caller]
     pub(super) fn connect(&mut self, node: i32, group: ConnectionGroup) -> ConnectionId {
+        let conn = self.open(node, group);
+        self.handshake(conn);
+        conn
+    }
+
+    /// As [`connect`](Self::connect), up to the first word.
+    #[track_caller]
+    pub(super) fn open(&mut self, node: i32, group: ConnectionGroup) -> ConnectionId {
         let host = BROKERS.iter().find(|(id, _)| *id == node).unwrap().1;
         let id = self.expect_resolve(host);
         let addr = address(10 + u8::try_from(node).unwrap());
         self.resolved(id, &[addr]);
-        let conn = self.expect_open(Peer::Broker(NodeId(node)), group, addr);
-        self.handshake(conn);
-        conn
+        self.expect_open(Peer::Broker(NodeId(node)), group, addr)
     }
 
     /// Everything goes away; nothing may be left.

@@ -9,6 +9,7 @@ use crate::consumer::{ConsumerEvent, OffsetSpec, ReturnEnd, Start, TopicPartitio
 use crate::engine::{Engine, Output};
 use crate::error::ErrorKind;
 use crate::time::Duration;
+use crate::wire::Uuid;
 
 #[test]
 fn one_fetch_a_broker_asks_for_all_of_its_partitions_and_records_come_out_in_order() {
@@ -119,6 +120,20 @@ fn brokers_without_topic_ids_are_asked_by_name() {
     assert_eq!(fetch.request.topics[0].topic.as_str(), T);
     fetch.answer(&mut world, 4, vec![data(0, &[batch(3, 1)])]);
     assert_eq!(world.read_all(), [(0, 3)]);
+}
+
+#[test]
+fn a_topic_of_unknown_id_is_asked_for_in_the_last_version_that_has_names() {
+    let mut world = World::new(&config());
+    world.topics.get_mut(T).unwrap().id = Uuid::ZERO;
+    world.assign(&[0], Start::Offset(3));
+    let fetch = world.fetch_at(0);
+    assert_eq!(fetch.asked.version, 12);
+    assert_eq!(fetch.request.topics[0].topic.as_str(), T);
+    fetch.answer(&mut world, 4, vec![data(0, &[batch(3, 1)])]);
+    assert_eq!(world.read_all(), [(0, 3)]);
+    // The session was opened with names, also where the next question names nothing.
+    assert_eq!(world.fetch_at(0).asked.version, 12);
 }
 
 #[test]

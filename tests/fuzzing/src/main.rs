@@ -138,6 +138,7 @@ fn fuzz(target: &Target, seed: u64, enough: &Enough, corpus: &Corpus) -> bool {
 
 /// Runs all of them, also after one has failed.
 fn run(targets: &[&Target], seed: u64, enough: &Enough) -> Result<(), String> {
+    println!("seed {seed}");
     let mut failed = Vec::new();
     for target in targets {
         let corpus = Corpus::all(target).map_err(|error| error.to_string())?;
