@@ -95,7 +95,7 @@ pub struct MemberView {
     pub instance_id: Option<String>,
     /// What its client calls itself.
     pub client_id: String,
-    /// What the leader gave it, as bytes that only the members understand; empty unless the group is stable.
+    /// What the leader gave it last, as bytes that only the members understand.
     pub assignment: bytes::Bytes,
 }
 

@@ -1,9 +1,11 @@
-"""Lines in and out of one partition, by kafka-python: src/foreign.rs runs this.
+"""Lines in and out of partitions, by kafka-python: src/foreign.rs runs this.
 
 lines.py produce BOOTSTRAP TOPIC PARTITION CODEC    the lines of the standard input, until all are acknowledged
 lines.py consume BOOTSTRAP TOPIC PARTITION COUNT    the first COUNT values, one a line
+lines.py join BOOTSTRAP TOPIC GROUP TIMEOUT         the values of what this member of the group gets, until SIGTERM
 """
 
+import signal
 import sys
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -45,4 +47,23 @@ def consume(bootstrap, topic, partition, count):
         sys.exit(f"{left} records of {count} are missing")
 
 
-{"produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+def join(bootstrap, topic, group, session_timeout_ms):
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(session_timeout_ms),
+        heartbeat_interval_ms=1000,
+    )
+
+    def leave(*_):
+        consumer.close()
+        sys.exit()
+
+    signal.signal(signal.SIGTERM, leave)
+    for record in consumer:
+        print(record.value.decode(), flush=True)
+
+
+{"produce": produce, "consume": consume, "join": join}[sys.argv[1]](*sys.argv[2:])

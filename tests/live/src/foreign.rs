@@ -3,7 +3,7 @@
 //! They produce and consume lines: records without keys, of one partition.
 
 use crate::jars;
-use crate::process;
+use crate::process::{self, Running};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -102,6 +102,41 @@ impl Foreign {
             .into_iter()
             .map(str::to_owned)
             .collect()
+    }
+}
+
+/// How long members of [`Foreign::join`] may be silent.
+pub const SESSION: Duration = Duration::from_secs(6);
+
+impl Foreign {
+    /// Joins a group that reads `topic` from its beginning, and prints the values of the records that it gets. Asked to
+    /// end, it leaves the group.
+    ///
+    /// # Panics
+    /// If the client is missing.
+    pub fn join(self, bootstrap: &str, topic: &str, group: &str) -> Running {
+        let session = SESSION.as_millis().to_string();
+        let mut command = match self {
+            Foreign::Kcat => {
+                let mut kcat = kcat();
+                kcat.args(["-G", group, "-q", "-u", "-b", bootstrap]);
+                for setting in [
+                    "auto.offset.reset=earliest",
+                    "heartbeat.interval.ms=1000",
+                    &format!("session.timeout.ms={session}"),
+                ] {
+                    kcat.args(["-X", setting]);
+                }
+                kcat.arg(topic);
+                kcat
+            }
+            Foreign::KafkaPython => {
+                let mut python = python();
+                python.args(["join", bootstrap, topic, group, &session]);
+                python
+            }
+        };
+        Running::start(&mut command)
     }
 }
 

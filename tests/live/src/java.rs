@@ -1,7 +1,7 @@
 //! Java virtual machines, and Kafka's own command line tools in them.
 
 use crate::jars::Jars;
-use crate::process::{self, Finished};
+use crate::process::{self, Finished, Running};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -65,6 +65,14 @@ pub fn tool(class: &str, args: &[&str], stdin: &[u8]) -> Finished {
 /// If it has not ended after a minute.
 pub fn tool_to_end(class: &str, args: &[&str], stdin: &[u8]) -> Finished {
     process::run_to_end(&mut command(class, args), stdin, Duration::from_secs(60))
+}
+
+/// Like [`tool`], but started only.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn start_tool(class: &str, args: &[&str]) -> Running {
+    Running::start(&mut command(class, args))
 }
 
 fn command(class: &str, args: &[&str]) -> Command {

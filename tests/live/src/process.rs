@@ -1,7 +1,8 @@
-//! Runs another program to its end, with a deadline. Knows no Kafka.
+//! Runs other programs: to their end, with a deadline, or until they are told to stop. Knows no Kafka.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,81 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
             return None;
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A program that runs until it is told to stop, or dropped, which kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    stderr: Option<thread::JoinHandle<String>>,
+}
+
+impl Running {
+    /// Starts `command`, and reads what it writes to its standard output.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(command: &mut Command) -> Running {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let stderr = Some(collect(child.stderr.take().expect("piped")));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&lines);
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                read.lock().expect("nobody panics with it").push(line);
+            }
+        });
+        Running {
+            child,
+            lines,
+            stderr,
+        }
+    }
+
+    /// The lines that it wrote so far.
+    ///
+    /// # Panics
+    /// Never: nobody panics while reading them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Asks it to end, as an operator does, and waits until it has.
+    ///
+    /// # Panics
+    /// If it has not ended after `limit`.
+    pub fn terminate(&mut self, limit: Duration) {
+        let id = self.child.id().to_string();
+        run(Command::new("kill").arg(id), b"", limit);
+        let ended = wait(&mut self.child, limit);
+        let stderr = self.stderr.take().map(|reader| reader.join());
+        assert!(ended.is_some(), "it does not end: {stderr:?}");
+    }
+
+    /// Ends it at once, without a chance to say goodbye.
+    ///
+    /// # Panics
+    /// Never: it is a child of this process.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child of this process");
+        self.child.wait().expect("a child of this process");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

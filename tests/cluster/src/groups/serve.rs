@@ -6,7 +6,7 @@ use klamm::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, LeaveGroupRequest, LeaveGroupResponse,
     MemberIdentity, MemberResponse, SyncGroupRequest,
 };
-use klamm::{ErrorCode, Str, Uuid};
+use klamm::{ErrorCode, Str};
 
 use super::classic::{Join, Reply, refused_join, refused_sync};
 use crate::cluster::Cluster;
@@ -74,10 +74,12 @@ impl Cluster {
         }
         let high = self.random.next(Purpose::MemberId);
         let low = self.random.next(Purpose::MemberId);
-        let unique = Uuid::from((u128::from(high) << 64) | u128::from(low));
         let who = request.group_instance_id.as_ref();
         let who = who.unwrap_or(&call.client_id);
-        Str::from(format!("{who}-{unique}"))
+        let unique = format!("{high:016x}{low:016x}");
+        // As Java writes a UUID.
+        let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &unique[part]);
+        Str::from(format!("{who}-{a}-{b}-{c}-{d}-{e}"))
     }
 
     pub(crate) fn serve_sync_group(

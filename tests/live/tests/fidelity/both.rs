@@ -7,7 +7,7 @@ use klamm::messages::{
 use klamm::wire::header::{decode_response, encode_request};
 use klamm::wire::{Request, Writer};
 use klamm::{Str, Uuid};
-use klamm_cluster::{ClusterConfig, Node, Release, Server};
+use klamm_cluster::{ClusterConfig, GroupConfig, Node, Release, Server};
 use klamm_live::admin;
 use klamm_live::kafka::{Kafka, Setup};
 use klamm_live::process::until;
@@ -32,6 +32,11 @@ fn servers() -> (&'static Kafka, &'static Server) {
         let config = ClusterConfig {
             nodes: vec![Node::new(0)],
             default_partitions: 1,
+            groups: GroupConfig {
+                // As the real one is set up.
+                initial_rebalance_delay: klamm::Duration::ZERO,
+                ..GroupConfig::default()
+            },
             ..ClusterConfig::default()
         };
         Server::start(config).expect("a port of 127.0.0.1")
@@ -93,6 +98,10 @@ pub(crate) struct Side {
     pub(crate) id: Uuid,
     /// What a test remembers of this side.
     pub(crate) kept: BTreeMap<&'static str, i64>,
+    /// Further connections, by who talks over them.
+    others: BTreeMap<&'static str, TcpStream>,
+    /// What this side calls otherwise than the other one does, and by what name the test knows it.
+    names: Vec<(String, &'static str)>,
 }
 
 impl Side {
@@ -108,6 +117,8 @@ impl Side {
             topic: topic.to_owned(),
             id: Uuid::ZERO,
             kept: BTreeMap::new(),
+            others: BTreeMap::new(),
+            names: Vec::new(),
         }
     }
 
@@ -171,17 +182,33 @@ impl Side {
         request: &R,
     ) -> std::io::Result<R::Response> {
         self.asked += 1;
-        let client = Str::from("klamm-live-fidelity");
-        let writer = Writer::new(BytesMut::new());
-        let frame = encode_request(request, version, self.asked, Some(&client), writer);
-        let frame = frame.expect("a request that the version can carry");
-        self.socket.write_all(&frame.to_vec())?;
-        let mut size = [0; 4];
-        self.socket.read_exact(&mut size)?;
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.socket.read_exact(&mut answer)?;
-        let decoded = decode_response::<R>(Bytes::from(answer), version);
-        Ok(decoded.expect("an answer in the request's version").1)
+        write_request(&mut self.socket, version, self.asked, request)?;
+        read_response::<R>(&mut self.socket, version)
+    }
+
+    /// Sends a request over the connection of `who`, and does not wait for the answer.
+    pub(crate) fn say<R: Request>(&mut self, who: &'static str, version: i16, request: &R) {
+        self.asked += 1;
+        let address = &self.address;
+        let socket = self.others.entry(who).or_insert_with(|| open(address));
+        write_request(socket, version, self.asked, request).expect("it reads");
+    }
+
+    /// Waits for the answer to the request `R` over the connection of `who`.
+    pub(crate) fn hear<R: Request>(&mut self, who: &'static str, version: i16) -> R::Response {
+        let socket = self.others.get_mut(who).expect("it said something");
+        read_response::<R>(socket, version)
+            .unwrap_or_else(|e| panic!("{who} hears {} v{version}: {e}", R::KEY))
+    }
+
+    /// From now on the test knows by `name` what this side calls `its_own`.
+    pub(crate) fn name_it(&mut self, its_own: &str, name: &'static str) {
+        self.names.push((its_own.to_owned(), name));
+    }
+
+    /// What was heard, to be compared.
+    pub(crate) fn told(&self, response: &impl std::fmt::Debug) -> String {
+        canonical(&format!("{response:?}"), self)
     }
 
     /// The answer to a request, to be compared.
@@ -228,6 +255,28 @@ impl Side {
             (response.error_code == 0).then_some(response.producer_id)
         })
     }
+}
+
+fn write_request<R: Request>(
+    socket: &mut TcpStream,
+    version: i16,
+    correlation_id: i32,
+    request: &R,
+) -> std::io::Result<()> {
+    let client = Str::from("klamm-live-fidelity");
+    let writer = Writer::new(BytesMut::new());
+    let frame = encode_request(request, version, correlation_id, Some(&client), writer);
+    let frame = frame.expect("a request that the version can carry");
+    socket.write_all(&frame.to_vec())
+}
+
+fn read_response<R: Request>(socket: &mut TcpStream, version: i16) -> std::io::Result<R::Response> {
+    let mut size = [0; 4];
+    socket.read_exact(&mut size)?;
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    socket.read_exact(&mut answer)?;
+    let decoded = decode_response::<R>(Bytes::from(answer), version);
+    Ok(decoded.expect("an answer in the request's version").1)
 }
 
 fn open(address: &str) -> TcpStream {
@@ -335,6 +384,9 @@ fn parted(real: &str, in_memory: &str) -> (String, String) {
 /// An answer without what no two clusters have in common.
 fn canonical(answer: &str, side: &Side) -> String {
     let mut text = answer.replace(&side.id.to_string(), "ID");
+    for (its_own, name) in &side.names {
+        text = text.replace(its_own, name);
+    }
     for field in ["error_message", "batch_index_error_message", "cluster_id"] {
         text = without(&text, field, |_| true);
     }

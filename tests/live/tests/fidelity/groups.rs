@@ -21,7 +21,7 @@ fn find(version: i16, key_type: i8) -> FindCoordinatorRequest {
 }
 
 /// A real broker makes the topic of offsets first.
-fn ready() -> Both {
+pub(crate) fn ready() -> Both {
     let mut both = Both::with_topic(&[]);
     both.each(|side| {
         until("there is a coordinator", Duration::from_secs(60), || {
@@ -37,7 +37,7 @@ fn ready() -> Both {
     both
 }
 
-fn commit(side: &Side, version: i16, group: &str) -> OffsetCommitRequest {
+pub(crate) fn commit(side: &Side, version: i16, group: &str) -> OffsetCommitRequest {
     OffsetCommitRequest {
         group_id: Str::from(group),
         topics: vec![OffsetCommitRequestTopic {

@@ -5,6 +5,7 @@
 
 mod both;
 mod groups;
+mod membership;
 mod old;
 mod positions;
 mod reading;

@@ -150,7 +150,7 @@ impl ClassicGroup {
         self.protocol.as_ref()
     }
 
-    /// The members as tools see them: subscriptions and assignments only of a stable group.
+    /// The members as tools see them: subscriptions only of a stable group, assignments as they were given last.
     pub(crate) fn described(&self) -> impl Iterator<Item = Described<'_>> {
         let stable = self.is_stable();
         self.members.iter().map(move |member| Described {
@@ -161,11 +161,7 @@ impl ClassicGroup {
                 Some(protocol) if stable => member.metadata(protocol),
                 Some(_) | None => bytes::Bytes::new(),
             },
-            assignment: if stable {
-                member.assignment.clone()
-            } else {
-                bytes::Bytes::new()
-            },
+            assignment: member.assignment.clone(),
         })
     }
 
