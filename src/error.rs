@@ -98,6 +98,10 @@ pub enum ErrorKind {
         /// What was asked for.
         feature: String,
     },
+    /// The call needs a group, and the configuration has no `group.id`.
+    NoGroupId,
+    /// The group has committed no offset for the partition, and `auto.offset.reset` is `none`.
+    NoCommittedOffset,
     /// The partition, topic or operation is not what this client was told to work on.
     NotAssigned,
     /// The client is closed or closing.
@@ -134,6 +138,12 @@ pub enum Step {
     ListOffsets,
     /// Checking an offset against the leader's epochs.
     OffsetForLeaderEpoch,
+    /// Finding the broker that coordinates the group.
+    FindCoordinator,
+    /// Committing offsets.
+    OffsetCommit,
+    /// Asking for committed offsets.
+    OffsetFetch,
     /// A request that the user made by hand.
     Request,
     /// Shutting down.
@@ -154,6 +164,9 @@ impl fmt::Display for Step {
             Self::Fetch => "fetching",
             Self::ListOffsets => "looking up offsets",
             Self::OffsetForLeaderEpoch => "validating the position",
+            Self::FindCoordinator => "finding the group's coordinator",
+            Self::OffsetCommit => "committing offsets",
+            Self::OffsetFetch => "asking for committed offsets",
             Self::Request => "the request",
             Self::Close => "closing",
         })
@@ -271,6 +284,8 @@ impl Error {
             | ErrorKind::TooLargeToRead { .. }
             | ErrorKind::OffsetOutOfRange { .. }
             | ErrorKind::Unsupported { .. }
+            | ErrorKind::NoGroupId
+            | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
             | ErrorKind::Closed
             | ErrorKind::Misuse
@@ -296,6 +311,8 @@ impl Error {
             | ErrorKind::TooLargeToRead { .. }
             | ErrorKind::OffsetOutOfRange { .. }
             | ErrorKind::Unsupported { .. }
+            | ErrorKind::NoGroupId
+            | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
             | ErrorKind::Misuse
             | ErrorKind::Compression => false,
@@ -331,6 +348,8 @@ impl fmt::Display for ErrorKind {
             Self::OffsetOutOfRange { offset } => write!(f, "offset {offset} is out of range"),
             Self::Broker(code) => write!(f, "the broker answered {code}"),
             Self::Unsupported { feature } => write!(f, "the broker does not support {feature}"),
+            Self::NoGroupId => f.write_str("there is no group"),
+            Self::NoCommittedOffset => f.write_str("no offset is committed"),
             Self::NotAssigned => f.write_str("not assigned"),
             Self::Closed => f.write_str("the client is closed"),
             Self::Misuse => f.write_str("the call is wrong"),

@@ -14,6 +14,7 @@ mod consumer;
 mod engine;
 mod error;
 mod error_code;
+mod group;
 mod limits;
 mod producer;
 mod random;
@@ -49,15 +50,16 @@ pub use budget::Category;
 pub use consumer::{
     Assignment, BatchId, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent,
     ConsumerReply, Corruption, Explanation, FoundOffsets, LentBatch, OffsetAndTimestamp,
-    OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd, Start, TopicPartition,
+    OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd, Start,
 };
 pub use engine::{
     CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,
     JobId, JobResult, NodeId, OpId, Output, Peer, RawRequest, RawResponse, ResolveError, ResolveId,
-    TopicHandle, Wake,
+    TopicHandle, TopicPartition, Wake,
 };
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
+pub use group::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 pub use producer::{
     AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,
     ProducerEvent, ProducerReply, TopicStatus,

@@ -32,3 +32,6 @@ pub(crate) const REBOOTSTRAP_AFTER: crate::time::Duration = crate::time::Duratio
 
 /// How long a request that any broker may answer waits for one connection attempt before another broker is tried, too.
 pub(crate) const CONNECT_PATIENCE: crate::time::Duration = crate::time::Duration::from_secs(1);
+
+/// How long an operation of the user may take (`default.api.timeout.ms` of other clients).
+pub(crate) const OPERATION_TIMEOUT: crate::time::Duration = crate::time::Duration::from_secs(60);

@@ -24,6 +24,8 @@ pub(crate) enum Stream {
     Producer = 3,
     /// Jitter of fetch retries.
     Consumer = 4,
+    /// Jitter of retries at a group's coordinator.
+    Group = 5,
 }
 
 const MULTIPLIER: u64 = 6_364_136_223_846_793_005;

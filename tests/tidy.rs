@@ -64,6 +64,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Everything that passes the border, written down; each role says itself what its commands look like.
     ("recording", &["engine", "error", "record", "time", "wire"]),
+    // What a group keeps for its consumers.
+    (
+        "group",
+        &[
+            "cluster",
+            "engine",
+            "error",
+            "error_code",
+            "limits",
+            "messages",
+            "random",
+            "time",
+            "timer",
+            "wire",
+        ],
+    ),
     // What to ask for.
     (
         "producer",
@@ -97,6 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "engine",
             "error",
             "error_code",
+            "group",
             "limits",
             "messages",
             "random",

@@ -34,6 +34,7 @@ use alloc::vec::Vec;
 pub(crate) use crate::connection::{
     Answer, FailureCause, Held, RequestError, Response, SendOptions, Token,
 };
+pub(crate) use capability::Capability;
 #[cfg(test)]
 pub(crate) use metadata::Broker;
 pub(crate) use metadata::{Topic, TopicState};

@@ -361,19 +361,22 @@ impl Cluster {
         epoch: i32,
         endpoint: Option<(Host, u16)>,
     ) -> bool {
-        if let Some((host, port)) = endpoint
-            && self.metadata.broker(leader).is_none()
-            && leader.0 >= 0
-            && port != 0
-        {
-            self.metadata.learn_broker(leader, host, port);
-            self.relocate_brokers();
+        if let Some((host, port)) = endpoint {
+            self.learn_broker(leader, host, port);
         }
         let news = self.metadata.apply_hint(topic, partition, leader, epoch);
         if news {
             self.events.push_back(Queued::Event(ClusterEvent::Metadata));
         }
         news
+    }
+
+    /// Learns where a broker is that metadata has not named yet.
+    pub(crate) fn learn_broker(&mut self, node: NodeId, host: Host, port: u16) {
+        if self.metadata.broker(node).is_none() && node.0 >= 0 && port != 0 {
+            self.metadata.learn_broker(node, host, port);
+            self.relocate_brokers();
+        }
     }
 
     /// No more questions: the client is closing.

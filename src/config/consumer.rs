@@ -132,6 +132,8 @@ fn iso_duration(text: &str) -> Option<Duration> {
 settings! {
     /// The settings of a consumer.
     pub struct ConsumerConfig with CommonConfig {
+        /// The group whose offsets are committed and resumed from. Empty: none, and nothing can be committed.
+        "group.id" group_id: String = String::new();
         /// Where to go on when the position does not exist (any more).
         "auto.offset.reset" auto_offset_reset: OffsetReset = OffsetReset::Latest;
         /// Which records of transactions are read.
@@ -201,6 +203,9 @@ impl Configuration for ConsumerConfig {
                 "fetch.max.wait.ms",
                 "must be below request.timeout.ms",
             ));
+        }
+        if self.group_id.len() > 32_767 {
+            return Err(config_error("group.id", "at most 32,767 bytes"));
         }
         for (key, bytes) in [
             ("fetch.min.bytes", self.fetch_min_bytes),

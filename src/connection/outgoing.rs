@@ -207,6 +207,9 @@ pub(crate) fn step_of(api: ApiKey) -> Step {
         ApiKey::FETCH => Step::Fetch,
         ApiKey::LIST_OFFSETS => Step::ListOffsets,
         ApiKey::OFFSET_FOR_LEADER_EPOCH => Step::OffsetForLeaderEpoch,
+        ApiKey::FIND_COORDINATOR => Step::FindCoordinator,
+        ApiKey::OFFSET_COMMIT => Step::OffsetCommit,
+        ApiKey::OFFSET_FETCH => Step::OffsetFetch,
         ApiKey::SASL_HANDSHAKE | ApiKey::SASL_AUTHENTICATE => Step::Authenticate,
         _ => Step::Request,
     }

@@ -6,14 +6,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::PartitionKey;
+use super::committed::no_group;
 use super::partition::{Missing, Partition, Place, Position, State, Target};
 use super::role::{ConsumerRole, Cx, Life, Settings};
 use super::subscription::Subscription;
 use super::supply::Point;
-use super::types::{Assignment, ResetReason, Start, TopicPartition};
+use super::types::{Assignment, ResetReason, Start};
 use crate::config::OffsetReset;
-use crate::engine::TopicHandle;
+use crate::engine::{TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
+use crate::group::Group;
 
 impl Settings {
     /// Where a position goes on by policy; `None`: nowhere.
@@ -33,12 +35,16 @@ impl Start {
             Self::Offset(offset) => Position::At(Point { offset, epoch: -1 }),
             Self::Beginning => Position::Unknown(Target::Start(Place::Beginning)),
             Self::End => Position::Unknown(Target::Start(Place::End)),
+            Self::Committed => Position::Committed,
         }
     }
 
-    /// Refuses an offset that cannot be.
-    fn check(self, topic: &str, partition: i32) -> Result<(), Error> {
+    /// Refuses an offset that cannot be, and the committed one where nobody commits.
+    fn check(self, topic: &str, partition: i32, group: Option<&Group>) -> Result<(), Error> {
         match self {
+            Self::Committed if group.is_none() => {
+                Err(no_group().on_topic(topic).on_partition(partition))
+            }
             Self::Offset(offset) if offset < 0 => Err(Error::new(ErrorKind::OffsetOutOfRange {
                 offset,
             })
@@ -47,7 +53,7 @@ impl Start {
             .with_hint(
                 "offsets begin at 0; use Start::Beginning or Start::End for the ends of the log",
             )),
-            Self::Offset(_) | Self::Beginning | Self::End => Ok(()),
+            Self::Offset(_) | Self::Beginning | Self::End | Self::Committed => Ok(()),
         }
     }
 }
@@ -66,7 +72,7 @@ impl ConsumerRole {
         for assignment in assignments {
             assignment
                 .start
-                .check(assignment.topic, assignment.partition)?;
+                .check(assignment.topic, assignment.partition, self.group.as_ref())?;
             check_name(assignment.topic, assignment.partition)?;
         }
         let before = self.unassign(cx);
@@ -96,7 +102,10 @@ impl ConsumerRole {
                 version,
                 cx.now(),
             );
-            self.assigned.insert(partition);
+            let slot = self.assigned.insert(partition);
+            if let Start::Committed = assignment.start {
+                self.go_on(slot, cx);
+            }
             names = Some((name, topic));
         }
         for topic in before {
@@ -112,6 +121,7 @@ impl ConsumerRole {
     fn unassign(&mut self, cx: &mut Cx<'_>) -> Vec<TopicHandle> {
         self.ready.clear();
         self.starving.clear();
+        self.group_operations.clear_due();
         let mut topics = Vec::new();
         for mut partition in self.assigned.clear() {
             if let Some(timer) = partition.enter(State::AwaitingLeader(Missing::Metadata), cx.now())
@@ -151,7 +161,7 @@ impl ConsumerRole {
         cx: &mut Cx<'_>,
     ) -> Result<(), Error> {
         self.check_open()?;
-        to.check(topic, partition)?;
+        to.check(topic, partition, self.group.as_ref())?;
         let slot = self.find(topic, partition, cx)?;
         let version = self.next_version();
         self.discard(slot);
@@ -159,7 +169,13 @@ impl ConsumerRole {
             partition.version = version;
             partition.position = to.position();
             // Whether the new offset exists is for the leader to say: there is no epoch to hold against its history.
-            partition.validated = partition.leader.map_or(-1, |leader| leader.epoch);
+            partition.validated = match to {
+                // It comes with the epoch of the record before it.
+                Start::Committed => -1,
+                Start::Offset(_) | Start::Beginning | Start::End => {
+                    partition.leader.map_or(-1, |leader| leader.epoch)
+                }
+            };
             partition.attempts = 0;
             partition.told = None;
             partition.least_bytes = 0;
@@ -224,7 +240,9 @@ impl ConsumerRole {
     pub(super) fn check_open(&self) -> Result<(), Error> {
         match self.life {
             Life::Open => Ok(()),
-            Life::Closing { .. } | Life::Closed { .. } => Err(Error::new(ErrorKind::Closed)),
+            Life::Committing { .. } | Life::Closing { .. } | Life::Closed { .. } => {
+                Err(Error::new(ErrorKind::Closed))
+            }
         }
     }
 
@@ -244,7 +262,7 @@ pub(super) fn not_assigned(topic: &str, partition: i32) -> Error {
         .with_hint("assign the partition first")
 }
 
-fn check_name(topic: &str, partition: i32) -> Result<(), Error> {
+pub(super) fn check_name(topic: &str, partition: i32) -> Result<(), Error> {
     let misuse = |detail: &'static str| {
         Err(Error::new(ErrorKind::Misuse)
             .with_detail(detail)

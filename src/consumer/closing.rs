@@ -6,7 +6,8 @@ use super::lent::BatchId;
 use super::role::{ConsumerRole, Cx, Life, Pending, timers};
 use super::types::{ConsumerCloseReport, ConsumerEvent};
 use crate::engine::{OpId, RawRequest};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::group::Group;
 use crate::time::{Duration, Instant};
 use crate::timer::RoleTimer;
 
@@ -25,6 +26,7 @@ impl ConsumerRole {
 
     pub(super) fn detach(&mut self, op: OpId, cx: &mut Cx<'_>) {
         self.detach_operation(op, cx);
+        self.group_operations.detach(op);
         let token = self
             .pending
             .iter()
@@ -61,11 +63,11 @@ impl ConsumerRole {
     }
 
     pub(super) fn close(&mut self, deadline: Instant, cx: &mut Cx<'_>) -> OpId {
-        if let Life::Closing { op } | Life::Closed { op } = self.life {
+        if let Life::Committing { op } | Life::Closing { op } | Life::Closed { op } = self.life {
             return op;
         }
         let op = self.next_op();
-        self.life = Life::Closing { op };
+        self.life = Life::Committing { op };
         self.end_sessions(cx);
         self.ready.clear();
         self.starving.clear();
@@ -87,17 +89,36 @@ impl ConsumerRole {
         // Requests of the user end with an answer, too.
         for pending in core::mem::take(&mut self.pending).into_values() {
             if let Pending::Request { op, .. } = pending {
-                let result = Err(Error::new(crate::error::ErrorKind::Closed));
+                let result = Err(closed());
                 cx.emit(ConsumerEvent::Response { op, result });
             }
         }
         self.close_operations(cx);
-        cx.cluster.close();
+        if let Some(group) = &mut self.group {
+            group.close_loads(&closed(), cx.cluster);
+        }
+        self.pump_group(cx);
+        self.close_when_committed(cx);
         op
+    }
+
+    /// Closes the sockets, as soon as no commit is under way any more.
+    pub(super) fn close_when_committed(&mut self, cx: &mut Cx<'_>) {
+        if let Life::Committing { op } = self.life
+            && self.group.as_ref().is_none_or(Group::has_settled)
+        {
+            self.life = Life::Closing { op };
+            cx.cluster.close();
+        }
     }
 
     /// The last socket is gone, or the deadline has come.
     pub(super) fn finish_closing(&mut self, cx: &mut Cx<'_>) {
+        if let (Life::Committing { .. }, Some(group)) = (self.life, &mut self.group) {
+            group.close(&closed(), cx.cluster);
+            self.pump_group(cx);
+            self.close_when_committed(cx);
+        }
         if let Life::Closing { op } = self.life {
             self.life = Life::Closed { op };
             let report = ConsumerCloseReport {
@@ -106,4 +127,8 @@ impl ConsumerRole {
             cx.emit(ConsumerEvent::Closed { op, report });
         }
     }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed)
 }

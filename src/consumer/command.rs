@@ -4,9 +4,10 @@
 
 use alloc::vec::Vec;
 
-use super::types::{Assignment, LentBatch, OffsetSpec, Return, Start, TopicPartition};
-use crate::engine::{OpId, RawRequest};
+use super::types::{Assignment, LentBatch, OffsetSpec, Return, Start};
+use crate::engine::{OpId, RawRequest, TopicPartition};
 use crate::error::Error;
+use crate::group::OffsetAndMetadata;
 use crate::time::Instant;
 
 /// What the user of a consumer can ask for, as plain data that a recorder can write down.
@@ -50,6 +51,16 @@ pub enum ConsumerCommand<'a> {
         /// Of which partitions.
         partitions: Vec<TopicPartition>,
     },
+    /// See [`ConsumerEngine::commit`](super::ConsumerEngine::commit).
+    Commit {
+        /// What to commit.
+        offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
+    },
+    /// See [`ConsumerEngine::committed`](super::ConsumerEngine::committed).
+    Committed {
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+    },
     /// See [`ConsumerEngine::request`](super::ConsumerEngine::request).
     Request(RawRequest),
     /// See [`ConsumerEngine::detach`](super::ConsumerEngine::detach).
@@ -75,4 +86,6 @@ pub enum ConsumerReply {
     Returned(Result<(), Error>, Option<LentBatch>),
     /// Answers the commands that take longer: an event with this id follows.
     Op(OpId),
+    /// Answers the commands that take longer and may be refused at once.
+    Begun(Result<OpId, Error>),
 }

@@ -10,15 +10,14 @@ use super::command::{ConsumerCommand, ConsumerReply};
 use super::lent::BatchId;
 use super::partition::Partition;
 use super::role::ConsumerRole;
-use super::types::{
-    Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, Return, Start, TopicPartition,
-};
+use super::types::{Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, Return, Start};
 use crate::budget::Category;
 use crate::client::Client;
 use crate::cluster::Settings;
 use crate::config::ConsumerConfig;
-use crate::engine::{Engine, Input, OpId, Output, RawRequest};
+use crate::engine::{Engine, Input, OpId, Output, RawRequest, TopicPartition};
 use crate::error::Error;
+use crate::group::OffsetAndMetadata;
 use crate::time::{Instant, UnixMillis};
 
 /// A consumer as a pure state machine.
@@ -212,6 +211,43 @@ impl ConsumerEngine {
         })
     }
 
+    /// Commits offsets for the group `group.id`; [`ConsumerEvent::Committed`] follows, within a minute. Commits are sent
+    /// in the order in which they are made. The partitions need not be assigned.
+    ///
+    /// A commit whose connection is lost is sent again. Where no answer comes in time it ends as
+    /// [`CommitOutcome::Unknown`](crate::CommitOutcome::Unknown). It works only while the group has no members, which
+    /// the coordinator checks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoGroupId`](crate::ErrorKind::NoGroupId) without a `group.id`; a name, number or offset that cannot
+    /// be; too many commits that wait already; the consumer is closed. Nothing changes.
+    pub fn commit(
+        &mut self,
+        offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
+        now: Instant,
+    ) -> Result<OpId, Error> {
+        self.client.step(now, |role, cx| role.commit(offsets, cx))
+    }
+
+    /// What is to be committed for the partitions whose positions are known: everything that was returned.
+    #[must_use]
+    pub fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        self.client.role.consumed()
+    }
+
+    /// Looks up what the group `group.id` has committed; [`ConsumerEvent::CommittedOffsets`] follows, within a minute.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoGroupId`](crate::ErrorKind::NoGroupId) without a `group.id`, or the consumer is closed.
+    pub fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+        now: Instant,
+    ) -> Result<OpId, Error> {
+        self.client
+            .step(now, |role, cx| role.committed(partitions, cx))
+    }
+
     /// Sends any request; [`ConsumerEvent::Response`] follows.
     pub fn request(&mut self, request: &RawRequest, now: Instant) -> OpId {
         self.client.step(now, |role, cx| role.request(request, cx))
@@ -270,6 +306,10 @@ impl Engine for ConsumerEngine {
             }
             ConsumerCommand::ListOffsets { spec, partitions } => {
                 ConsumerReply::Op(self.list_offsets(spec, &partitions, now))
+            }
+            ConsumerCommand::Commit { offsets } => ConsumerReply::Begun(self.commit(offsets, now)),
+            ConsumerCommand::Committed { partitions } => {
+                ConsumerReply::Begun(self.committed(&partitions, now))
             }
             ConsumerCommand::Request(request) => ConsumerReply::Op(self.request(&request, now)),
             ConsumerCommand::Detach { op } => {

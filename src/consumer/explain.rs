@@ -7,12 +7,13 @@ use alloc::string::String;
 
 use super::brokers::BrokerState;
 use super::leaders::missing_error;
-use super::partition::{Asking, Missing, Partition, State};
+use super::partition::{Asking, Loading, Missing, Partition, State};
 use super::role::ConsumerRole;
 use super::supply::Hand;
 use super::types::{Explanation, PartitionStatus};
 use crate::config::IsolationLevel;
 use crate::error::Error;
+use crate::group::Group;
 use crate::time::Instant;
 
 /// What is behind a status.
@@ -81,6 +82,7 @@ impl ConsumerRole {
 
     fn explain_state(&self, partition: &Partition) -> Why {
         match partition.state() {
+            State::Loading(loading) => self.explain_loading(loading),
             State::AwaitingLeader(Missing::Metadata) => Why::new(
                 PartitionStatus::AwaitingMetadata,
                 "no answer about its topic yet",
@@ -112,6 +114,22 @@ impl ConsumerRole {
                 Why::from_error(PartitionStatus::Backoff, &pause.error, Some(pause.until))
             }
             State::Blocked(error) => Why::from_error(PartitionStatus::Blocked, error, None),
+        }
+    }
+
+    fn explain_loading(&self, loading: &Loading) -> Why {
+        let status = PartitionStatus::LookingUpOffset;
+        let trouble = self.group.as_ref().and_then(Group::trouble);
+        match (loading, trouble) {
+            (Loading::Backoff(pause), _) => {
+                Why::from_error(status, &pause.error, Some(pause.until))
+            }
+            (Loading::Due | Loading::UnderWay(_), Some(error)) => {
+                Why::from_error(status, error, None)
+            }
+            (Loading::Due | Loading::UnderWay(_), None) => {
+                Why::new(status, "the group's coordinator is asked for its offset")
+            }
         }
     }
 

@@ -87,7 +87,8 @@ impl ConsumerRole {
             | State::LookingUp(Asking::Due | Asking::Backoff(_))
             | State::Validating(Asking::Due | Asking::Backoff(_)) => changed,
             // These come to their end by themselves.
-            State::LookingUp(Asking::InFlight(_))
+            State::Loading(_)
+            | State::LookingUp(Asking::InFlight(_))
             | State::Validating(Asking::InFlight(_))
             | State::InFlight { .. }
             | State::CatchingUp(_)

@@ -107,6 +107,7 @@ impl ConsumerRole {
                 State::Validating(Asking::Due) => validations.push(*slot),
                 State::LookingUp(Asking::InFlight(_) | Asking::Backoff(_))
                 | State::Validating(Asking::InFlight(_) | Asking::Backoff(_))
+                | State::Loading(_)
                 | State::AwaitingLeader(_)
                 | State::Ready
                 | State::InFlight { .. }
@@ -255,6 +256,7 @@ impl ConsumerRole {
             Some(
                 State::LookingUp(Asking::Due | Asking::Backoff(_))
                 | State::Validating(Asking::Due | Asking::Backoff(_))
+                | State::Loading(_)
                 | State::AwaitingLeader(_)
                 | State::Ready
                 | State::InFlight { .. }
@@ -399,6 +401,7 @@ impl ConsumerRole {
             Some(State::Validating(_)) => |pause| State::Validating(Asking::Backoff(pause)),
             Some(
                 State::LookingUp(_)
+                | State::Loading(_)
                 | State::AwaitingLeader(_)
                 | State::Ready
                 | State::InFlight { .. }

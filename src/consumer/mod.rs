@@ -8,6 +8,7 @@ mod assignment;
 mod brokers;
 mod closing;
 mod command;
+mod committed;
 mod engine;
 mod explain;
 mod fetch;
@@ -34,7 +35,7 @@ pub use lent::BatchId;
 pub use types::{
     Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, Explanation, FoundOffsets,
     LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd,
-    Start, TopicPartition,
+    Start,
 };
 
 use crate::engine::TopicHandle;

@@ -10,17 +10,15 @@ use super::fetch::Versions;
 use super::lookup::{Asked, Who, can_look_up, timestamp_of_spec};
 use super::partition::Missing;
 use super::role::{ConsumerRole, Cx, Life, timers};
-use super::types::{ConsumerEvent, OffsetAndTimestamp, OffsetSpec, TopicPartition};
+use super::types::{ConsumerEvent, OffsetAndTimestamp, OffsetSpec};
 use crate::cluster::Cluster;
 use crate::cluster::Token;
-use crate::engine::{NodeId, OpId};
+use crate::engine::{NodeId, OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
+use crate::limits::OPERATION_TIMEOUT;
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
-
-/// How long an operation may take (`default.api.timeout.ms` of other clients).
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a topic may be unknown before that is the answer.
 const UNKNOWN_AFTER: Duration = Duration::from_secs(3);

@@ -8,6 +8,7 @@ use super::supply::{Hand, Point, Supply};
 use super::types::ResetReason;
 use super::{BrokerIndex, PartitionKey};
 use crate::cluster::Token;
+use crate::engine::OpId;
 use crate::error::Error;
 use crate::error_code::ErrorCode;
 use crate::time::{Duration, Instant};
@@ -55,6 +56,8 @@ impl Target {
 /// The next offset for the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
+    /// Where the group committed last.
+    Committed,
     Unknown(Target),
     At(Point),
 }
@@ -99,9 +102,21 @@ pub(crate) enum Asking {
     Backoff(Pause),
 }
 
+/// How far the question about the committed offset is.
+#[derive(Clone, Debug)]
+pub(crate) enum Loading {
+    /// To be asked with the next step.
+    Due,
+    /// Asked by this operation.
+    UnderWay(OpId),
+    /// Asked in vain.
+    Backoff(Pause),
+}
+
 /// What is being done to get data.
 ///
 /// ```text
+/// Loading ──committed offset, or policy──▶ AwaitingLeader | LookingUp | Validating | Ready
 /// AwaitingLeader ──leader──▶ LookingUp ──offset──▶ Ready ◀────────▶ InFlight
 ///       ▲                        │ in range ▲        │ ▲ new epoch      │
 ///       └──leader lost───────────┴──────────┼────────┤ └── Validating ◀─┤
@@ -112,6 +127,8 @@ pub(crate) enum Asking {
 /// ```
 #[derive(Clone, Debug)]
 pub(crate) enum State {
+    /// The group's coordinator is asked for the committed offset.
+    Loading(Loading),
     /// Nobody to ask; metadata is being asked for.
     AwaitingLeader(Missing),
     /// The position is unknown.
@@ -226,9 +243,11 @@ impl Partition {
         self.since = now;
         match core::mem::replace(&mut self.state, state) {
             State::Backoff(pause)
+            | State::Loading(Loading::Backoff(pause))
             | State::LookingUp(Asking::Backoff(pause))
             | State::Validating(Asking::Backoff(pause)) => Some(pause.timer),
-            State::AwaitingLeader(_)
+            State::Loading(Loading::Due | Loading::UnderWay(_))
+            | State::AwaitingLeader(_)
             | State::LookingUp(Asking::Due | Asking::InFlight(_))
             | State::Validating(Asking::Due | Asking::InFlight(_))
             | State::Ready
@@ -240,10 +259,12 @@ impl Partition {
 
     /// What has to be done next, by what is known: the way out of every state that has come to its end.
     pub(crate) fn next_state(&self, missing: Missing) -> State {
-        if self.leader.is_none() {
-            return State::AwaitingLeader(missing);
-        }
         match self.position {
+            // The coordinator is asked, whoever leads.
+            Position::Committed => State::Loading(Loading::Due),
+            Position::Unknown(_) | Position::At(_) if self.leader.is_none() => {
+                State::AwaitingLeader(missing)
+            }
             Position::Unknown(_) => State::LookingUp(Asking::Due),
             Position::At(_) if self.needs_validation() => State::Validating(Asking::Due),
             Position::At(_) => State::Ready,
@@ -260,7 +281,7 @@ impl Partition {
     /// The next offset to fetch.
     pub(crate) fn fetch_point(&self) -> Option<Point> {
         match self.position {
-            Position::Unknown(_) => None,
+            Position::Committed | Position::Unknown(_) => None,
             Position::At(position) => Some(self.supply.end().unwrap_or(position)),
         }
     }
@@ -268,7 +289,7 @@ impl Partition {
     /// The next offset for the application.
     pub(crate) const fn offset(&self) -> Option<i64> {
         match self.position {
-            Position::Unknown(_) => None,
+            Position::Committed | Position::Unknown(_) => None,
             Position::At(point) => Some(point.offset),
         }
     }

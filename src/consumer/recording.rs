@@ -8,10 +8,9 @@ use alloc::vec::Vec;
 use super::command::ConsumerCommand;
 use super::engine::ConsumerEngine;
 use super::lent::BatchId;
-use super::types::{
-    Assignment, ConsumerEvent, Corruption, OffsetSpec, Return, ReturnEnd, Start, TopicPartition,
-};
-use crate::engine::{Engine, OpId};
+use super::types::{Assignment, ConsumerEvent, Corruption, OffsetSpec, Return, ReturnEnd, Start};
+use crate::engine::{Engine, OpId, TopicPartition};
+use crate::group::OffsetAndMetadata;
 use crate::recording::{Decoder, Encoder, Recordable, RecordingError};
 use crate::time::Instant;
 
@@ -26,6 +25,8 @@ const LIST_OFFSETS: u8 = 8;
 const REQUEST: u8 = 9;
 const DETACH: u8 = 10;
 const CLOSE: u8 = 11;
+const COMMIT: u8 = 12;
+const COMMITTED: u8 = 13;
 
 impl Recordable for ConsumerEngine {
     const ROLE: &'static str = "consumer";
@@ -69,10 +70,21 @@ impl Recordable for ConsumerEngine {
             ConsumerCommand::ListOffsets { spec, partitions } => {
                 out.put_u8(LIST_OFFSETS);
                 put_spec(*spec, out);
-                out.put_count(partitions.len());
-                for partition in partitions {
+                put_partitions(partitions, out);
+            }
+            ConsumerCommand::Commit { offsets } => {
+                out.put_u8(COMMIT);
+                out.put_count(offsets.len());
+                for (partition, committed) in offsets {
                     put_partition(&partition.topic, partition.partition, out);
+                    out.put_i64(committed.offset);
+                    out.put_i32(committed.leader_epoch.unwrap_or(-1));
+                    out.put_bytes(committed.metadata.as_bytes());
                 }
+            }
+            ConsumerCommand::Committed { partitions } => {
+                out.put_u8(COMMITTED);
+                put_partitions(partitions, out);
             }
             ConsumerCommand::Request(request) => {
                 out.put_u8(REQUEST);
@@ -130,13 +142,25 @@ impl Recordable for ConsumerEngine {
             RETURN_AND_NEXT => ConsumerCommand::ReturnAndNext(get_return(from)?),
             LIST_OFFSETS => {
                 let spec = get_spec(from)?;
-                let mut partitions = Vec::new();
-                for _ in 0..from.get_u32()? {
-                    let (topic, partition) = get_partition(from)?;
-                    partitions.push(TopicPartition::new(topic, partition));
-                }
+                let partitions = get_partitions(from)?;
                 ConsumerCommand::ListOffsets { spec, partitions }
             }
+            COMMIT => {
+                let mut offsets = Vec::new();
+                for _ in 0..from.get_u32()? {
+                    let (topic, partition) = get_partition(from)?;
+                    let committed = OffsetAndMetadata {
+                        offset: from.get_i64()?,
+                        leader_epoch: Some(from.get_i32()?).filter(|epoch| *epoch >= 0),
+                        metadata: String::from(from.get_str()?),
+                    };
+                    offsets.push((TopicPartition::new(topic, partition), committed));
+                }
+                ConsumerCommand::Commit { offsets }
+            }
+            COMMITTED => ConsumerCommand::Committed {
+                partitions: get_partitions(from)?,
+            },
             REQUEST => ConsumerCommand::Request(from.get_request()?),
             DETACH => ConsumerCommand::Detach {
                 op: OpId(from.get_u64()?),
@@ -165,6 +189,22 @@ fn get_partition<'a>(from: &mut Decoder<'a>) -> Result<(&'a str, i32), Recording
     Ok((from.get_str()?, from.get_i32()?))
 }
 
+fn put_partitions(partitions: &[TopicPartition], out: &mut Encoder<'_>) {
+    out.put_count(partitions.len());
+    for partition in partitions {
+        put_partition(&partition.topic, partition.partition, out);
+    }
+}
+
+fn get_partitions(from: &mut Decoder<'_>) -> Result<Vec<TopicPartition>, RecordingError> {
+    let mut partitions = Vec::new();
+    for _ in 0..from.get_u32()? {
+        let (topic, partition) = get_partition(from)?;
+        partitions.push(TopicPartition::new(topic, partition));
+    }
+    Ok(partitions)
+}
+
 fn put_start(start: Start, out: &mut Encoder<'_>) {
     match start {
         Start::Offset(offset) => {
@@ -173,6 +213,7 @@ fn put_start(start: Start, out: &mut Encoder<'_>) {
         }
         Start::Beginning => out.put_u8(1),
         Start::End => out.put_u8(2),
+        Start::Committed => out.put_u8(3),
     }
 }
 
@@ -181,6 +222,7 @@ fn get_start(from: &mut Decoder<'_>) -> Result<Start, RecordingError> {
         0 => Ok(Start::Offset(from.get_i64()?)),
         1 => Ok(Start::Beginning),
         2 => Ok(Start::End),
+        3 => Ok(Start::Committed),
         _ => Err(from.error("where to begin")),
     }
 }
@@ -252,7 +294,9 @@ mod tests {
     use crate::wire::ApiKey;
 
     fn engine() -> ConsumerEngine {
-        let config = ConsumerConfig::bootstrap("castle:9092").unwrap();
+        let config = ConsumerConfig::bootstrap("castle:9092")
+            .unwrap()
+            .group_id("surveyors");
         ConsumerEngine::new(&config, [7; 32], Instant::START, UnixMillis(0)).unwrap()
     }
 
@@ -327,6 +371,27 @@ mod tests {
             ConsumerCommand::ListOffsets {
                 spec: OffsetSpec::Timestamp(8),
                 partitions: vec![TopicPartition::new("v", 3)],
+            },
+            ConsumerCommand::Seek {
+                topic: "t",
+                partition: 1,
+                to: Start::Committed,
+            },
+            ConsumerCommand::Commit {
+                offsets: vec![
+                    (
+                        TopicPartition::new("t", 1),
+                        OffsetAndMetadata {
+                            offset: 12,
+                            leader_epoch: Some(3),
+                            metadata: "so far".into(),
+                        },
+                    ),
+                    (TopicPartition::new("u", 0), OffsetAndMetadata::new(0)),
+                ],
+            },
+            ConsumerCommand::Committed {
+                partitions: vec![TopicPartition::new("t", 1)],
             },
             ConsumerCommand::Request(request),
             ConsumerCommand::Detach { op: OpId(1) },

@@ -8,20 +8,22 @@ use alloc::vec::Vec;
 
 use super::BrokerIndex;
 use super::brokers::{BrokerState, Brokers, FRAME_BYTES};
+use super::committed::GroupOperations;
 use super::frames::{FrameId, Frames};
 use super::lent::LentTable;
 use super::lookup::{Asked, Validated};
 use super::operations::Operations;
-use super::partition::{Asking, Pause, State};
+use super::partition::{Asking, Loading, Pause, State};
 use super::subscription::{Assigned, Subscription};
-use super::types::{ConsumerEvent, TopicPartition};
+use super::types::ConsumerEvent;
 use crate::budget::Category;
 use crate::client::{Context, Role};
 use crate::cluster::{Answer, Held, Response, Token};
 use crate::config::{ConsumerConfig, IsolationLevel, OffsetReset};
-use crate::engine::{ConnectionGroup, Diagnostic, JobId, JobResult, NodeId, OpId};
+use crate::engine::{ConnectionGroup, Diagnostic, JobId, JobResult, NodeId, OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
+use crate::group::{self, Group, GroupSettings};
 use crate::random::{Backoff, Random, Stream};
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
@@ -74,8 +76,16 @@ pub(super) enum Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Open,
-    Closing { op: OpId },
-    Closed { op: OpId },
+    /// Closing; commits that are under way are awaited.
+    Committing {
+        op: OpId,
+    },
+    Closing {
+        op: OpId,
+    },
+    Closed {
+        op: OpId,
+    },
 }
 
 /// What a request was for.
@@ -126,6 +136,9 @@ pub(crate) struct ConsumerRole {
     pub(super) fetch_starving: bool,
     pub(super) pending: BTreeMap<Token, Pending>,
     pub(super) operations: Operations,
+    /// Only with a `group.id`.
+    pub(super) group: Option<Group>,
+    pub(super) group_operations: GroupOperations,
     pub(super) last_version: u64,
     pub(super) responses: u64,
     pub(super) next_op: u64,
@@ -136,6 +149,20 @@ pub(crate) struct ConsumerRole {
     /// Frames let go in the step that is being taken.
     pub(super) dropped: Vec<FrameId>,
     random: Random,
+}
+
+/// The group that `group.id` names.
+fn group(config: &ConsumerConfig, entropy: &[u8; 32]) -> Option<Group> {
+    let settings = GroupSettings {
+        id: &config.group_id,
+        request_timeout: config.common.request_timeout,
+        backoff: Backoff {
+            initial: config.common.retry_backoff,
+            max: config.common.retry_backoff_max,
+        },
+    };
+    let random = Random::derive(entropy, Stream::Group);
+    (!config.group_id.is_empty()).then(|| Group::new(settings, random))
 }
 
 impl ConsumerRole {
@@ -153,6 +180,8 @@ impl ConsumerRole {
             fetch_starving: false,
             pending: BTreeMap::new(),
             operations: Operations::new(),
+            group: group(config, entropy),
+            group_operations: GroupOperations::default(),
             last_version: 0,
             responses: 0,
             next_op: 0,
@@ -180,6 +209,9 @@ impl ConsumerRole {
         let Some(partition) = self.assigned.get_mut(slot) else {
             return;
         };
+        if let State::Loading(Loading::Due) = state {
+            self.group_operations.push_due(slot);
+        }
         if let Some(timer) = partition.enter(state, cx.cluster.now()) {
             cx.cluster.disarm(timer);
         }
@@ -314,6 +346,9 @@ impl ConsumerRole {
     /// Sends what has become due.
     #[inline]
     pub(super) fn pump(&mut self, cx: &mut Cx<'_>) {
+        if self.group.is_some() {
+            self.pump_group(cx);
+        }
         while let Some(broker) = self.brokers.next_touched() {
             if self.life == Life::Open {
                 self.serve(broker, cx);
@@ -380,6 +415,12 @@ impl Role for ConsumerRole {
     type Event = ConsumerEvent;
 
     fn on_answer(&mut self, token: Token, answer: Answer, cx: &mut Cx<'_>) {
+        if let Some(group) = &mut self.group
+            && group.awaits(token)
+        {
+            group.on_answer(token, answer, cx.cluster);
+            return self.pump(cx);
+        }
         let Some(pending) = self.pending.remove(&token) else {
             if let Answer::Response(response) = answer {
                 discard_response(response, cx);
@@ -428,6 +469,11 @@ impl Role for ConsumerRole {
             timers::OPERATION => self.on_operation_timer(timer.index, cx),
             timers::OPERATION_DEADLINE => self.on_operation_deadline(timer.index, cx),
             timers::CLOSE => self.finish_closing(cx),
+            kind if group::timers::owns(kind) => {
+                if let Some(group) = &mut self.group {
+                    group.on_timer(timer, cx.cluster);
+                }
+            }
             other => cx.cluster.diagnostic(Diagnostic::StaleInput {
                 what: if other > timers::CLOSE {
                     "unknown timer"
@@ -448,6 +494,9 @@ impl Role for ConsumerRole {
     }
 
     fn on_reachable(&mut self, node: NodeId, group: ConnectionGroup, cx: &mut Cx<'_>) {
+        if let Some(own) = &mut self.group {
+            own.on_reachable(node, group, cx.cluster);
+        }
         if group == ConnectionGroup::Default
             && let Some(index) = self.brokers.find(node)
         {
@@ -468,6 +517,9 @@ impl Role for ConsumerRole {
         error: &Error,
         cx: &mut Cx<'_>,
     ) {
+        if let Some(own) = &mut self.group {
+            own.on_unreachable(node, group, error, cx.cluster);
+        }
         if group == ConnectionGroup::Default
             && let Some(index) = self.brokers.find(node)
             && let Some(broker) = self.brokers.get_mut(index)
@@ -506,13 +558,15 @@ impl ConsumerRole {
         };
         match partition.state() {
             State::Backoff(pause)
+            | State::Loading(Loading::Backoff(pause))
             | State::LookingUp(Asking::Backoff(pause))
             | State::Validating(Asking::Backoff(pause)) => {
                 if pause.until <= cx.cluster.now() {
                     self.go_on(slot, cx);
                 }
             }
-            State::AwaitingLeader(_)
+            State::Loading(Loading::Due | Loading::UnderWay(_))
+            | State::AwaitingLeader(_)
             | State::LookingUp(Asking::Due | Asking::InFlight(_))
             | State::Validating(Asking::Due | Asking::InFlight(_))
             | State::Ready

@@ -10,36 +10,11 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::lent::BatchId;
-use crate::engine::{OpId, RawResponse, TopicHandle};
+use crate::engine::{OpId, RawResponse, TopicHandle, TopicPartition};
 use crate::error::Error;
+use crate::group::{CommitOutcomes, CommittedOffsets};
 use crate::record::{BatchError, RecordError};
 use crate::time::Instant;
-
-/// A partition by its topic's name and its number.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition, counted from 0.
-    pub partition: i32,
-}
-
-impl TopicPartition {
-    /// A partition of a topic.
-    #[must_use]
-    pub fn new(topic: &str, partition: i32) -> Self {
-        Self {
-            topic: topic.into(),
-            partition,
-        }
-    }
-}
-
-impl fmt::Display for TopicPartition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.topic, self.partition)
-    }
-}
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +25,8 @@ pub enum Start {
     Beginning,
     /// After the newest record (with `read_committed`: after the newest decided one).
     End,
+    /// Where the group `group.id` committed last; where it has committed nothing, by `auto.offset.reset`.
+    Committed,
 }
 
 /// A partition to read, and from where.
@@ -207,6 +184,20 @@ pub enum ConsumerEvent {
         op: OpId,
         /// What was found.
         found: FoundOffsets,
+    },
+    /// Answers [`commit`](super::ConsumerEngine::commit).
+    Committed {
+        /// Which operation.
+        op: OpId,
+        /// What became of each partition's commit.
+        outcomes: CommitOutcomes,
+    },
+    /// Answers [`committed`](super::ConsumerEngine::committed).
+    CommittedOffsets {
+        /// Which operation.
+        op: OpId,
+        /// What is committed.
+        found: CommittedOffsets,
     },
     /// Answers [`request`](super::ConsumerEngine::request).
     Response {

@@ -31,13 +31,14 @@ pub use klamm::config::{ConsumerConfig, ProducerConfig};
 pub use klamm::record::{Header, HeaderRef, Headers, RecordRef};
 #[doc(no_inline)]
 pub use klamm::{
-    Assignment, CloseReport, ConsumerCloseReport, Duration, Error, ErrorKind, Explanation,
-    FoundOffsets, Host, Instant, OffsetSpec, Outcome, RawRequest, RawResponse, Start, TopicHandle,
-    TopicPartition, UnixMillis,
+    Assignment, CloseReport, CommitOutcome, CommitOutcomes, CommittedOffsets, ConsumerCloseReport,
+    Duration, Error, ErrorCode, ErrorKind, Explanation, FoundOffsets, Host, Instant,
+    OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Outcome, RawRequest, RawResponse, Start,
+    TopicHandle, TopicPartition, UnixMillis,
 };
 
 pub use clock::{monotonic_clock, wall_clock};
-pub use consumer::{Batch, Consumer, ConsumerRecord, RecordStream, Records, Reset};
+pub use consumer::{Batch, CommitError, Consumer, ConsumerRecord, RecordStream, Records, Reset};
 pub use producer::{
     BatchDelivery, BatchOutcome, BatchRefused, Delivery, NewRecord, NotAccepted, Producer, Receipt,
     SendError, Target,

@@ -14,6 +14,7 @@ use crate::consumer::{
     Assignment, ConsumerEngine, ConsumerEvent, LentBatch, Return, ReturnEnd, Start,
 };
 use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, Wake};
+use crate::group::CommitOutcome;
 use crate::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FetchPartitionData, FetchRequest,
     FetchResponse, FetchableTopicResponse, MetadataRequest, MetadataResponse,
@@ -25,13 +26,15 @@ use crate::wire::header::{decode_request_body, decode_request_header, encode_res
 use crate::wire::{ApiKey, Reader, Request, Str, Uuid, Writer};
 
 /// The APIs that the brokers have, with their highest versions.
-const APIS: [(ApiKey, i16); 6] = [
+const APIS: [(ApiKey, i16); 8] = [
     (ApiKey::FETCH, 17),
     (ApiKey::LIST_OFFSETS, 10),
     (ApiKey::METADATA, 12),
     (ApiKey::API_VERSIONS, 3),
     (ApiKey::OFFSET_FOR_LEADER_EPOCH, 4),
     (ApiKey::FIND_COORDINATOR, 4),
+    (ApiKey::OFFSET_COMMIT, 10),
+    (ApiKey::OFFSET_FETCH, 10),
 ];
 
 /// The node that answers on each port, from port 9000 on.
@@ -93,6 +96,8 @@ pub(super) struct World {
     pub(super) attempts: usize,
     /// The highest version of Fetch that brokers have.
     pub(super) fetch_version: i16,
+    /// The highest version of OffsetFetch that brokers have.
+    pub(super) offset_fetch_version: i16,
     sockets: BTreeMap<ConnectionId, Socket>,
 }
 
@@ -126,6 +131,7 @@ impl World {
             metadata_asked: 0,
             attempts: 0,
             fetch_version: 17,
+            offset_fetch_version: 10,
             sockets: BTreeMap::new(),
         }
     }
@@ -245,6 +251,9 @@ impl World {
             ApiKey::METADATA => version >= 9,
             ApiKey::API_VERSIONS => version >= 3,
             ApiKey::OFFSET_FOR_LEADER_EPOCH => version >= 4,
+            ApiKey::FIND_COORDINATOR => version >= 3,
+            ApiKey::OFFSET_COMMIT => version >= 8,
+            ApiKey::OFFSET_FETCH => version >= 6,
             _ => false,
         };
         let version_of_header = if flexible { 2 } else { 1 };
@@ -284,10 +293,10 @@ impl World {
             .map(|(api, max)| ApiVersion {
                 api_key: api.0,
                 min_version: 0,
-                max_version: if *api == ApiKey::FETCH {
-                    self.fetch_version
-                } else {
-                    *max
+                max_version: match *api {
+                    ApiKey::FETCH => self.fetch_version,
+                    ApiKey::OFFSET_FETCH => self.offset_fetch_version,
+                    _ => *max,
                 },
             })
             .collect();
@@ -523,6 +532,32 @@ fn short(event: &ConsumerEvent) -> String {
                 })
                 .collect();
             format!("offsets {}", found.join(" "))
+        }
+        ConsumerEvent::Committed { outcomes, .. } => {
+            let outcomes: Vec<String> = outcomes
+                .iter()
+                .map(|(partition, outcome)| match outcome {
+                    CommitOutcome::Committed => format!("{partition}"),
+                    CommitOutcome::Rejected(error) => {
+                        format!("{partition} rejected: {}", error.kind())
+                    }
+                    CommitOutcome::Unknown(error) => {
+                        format!("{partition} unknown: {}", error.kind())
+                    }
+                })
+                .collect();
+            format!("committed {}", outcomes.join(" "))
+        }
+        ConsumerEvent::CommittedOffsets { found, .. } => {
+            let found: Vec<String> = found
+                .iter()
+                .map(|(partition, result)| match result {
+                    Ok(Some(found)) => format!("{partition}={} {:?}", found.offset, found.metadata),
+                    Ok(None) => format!("{partition}=none"),
+                    Err(error) => format!("{partition}: {}", error.kind()),
+                })
+                .collect();
+            format!("committed are {}", found.join(" "))
         }
         ConsumerEvent::Response { result, .. } => format!("response {}", result.is_ok()),
         ConsumerEvent::Closed { report, .. } => format!("closed, {} lent", report.lent),

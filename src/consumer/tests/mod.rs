@@ -2,6 +2,7 @@
 //! test has them say.
 
 mod chaos;
+mod committed;
 mod harness;
 mod memory;
 mod metadata;

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 
 use super::harness::*;
-use crate::consumer::{OffsetSpec, Start, TopicPartition};
+use crate::consumer::{OffsetSpec, Start};
+use crate::engine::TopicPartition;
 use crate::messages::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::harness::*;
 use crate::budget::Category;
-use crate::consumer::{ConsumerEvent, OffsetSpec, ReturnEnd, Start, TopicPartition};
+use crate::consumer::{ConsumerEvent, OffsetSpec, ReturnEnd, Start};
+use crate::engine::TopicPartition;
 use crate::engine::{Engine, Output};
 use crate::error::ErrorKind;
 use crate::time::Duration;

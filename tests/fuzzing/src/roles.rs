@@ -8,9 +8,9 @@ use klamm::record::compression::{DecompressBuffer, Decompressor};
 use klamm::record::{BatchView, Codec, RecordRef, Records};
 use klamm::{
     ApiKey, Appended, Assignment, BatchId, Category, ConnectionGroup, ConsumerEngine,
-    ConsumerEvent, Corruption, Duration, Instant, LentBatch, NodeId, OffsetSpec, OpId, Outcome,
-    ProducerEngine, ProducerEvent, RawRequest, Return, ReturnEnd, Start, TopicHandle,
-    TopicPartition, UnixMillis,
+    ConsumerEvent, Corruption, Duration, Instant, LentBatch, NodeId, OffsetAndMetadata, OffsetSpec,
+    OpId, Outcome, ProducerEngine, ProducerEvent, RawRequest, Return, ReturnEnd, Start,
+    TopicHandle, TopicPartition, UnixMillis,
 };
 
 use crate::choices::Choices;
@@ -324,6 +324,23 @@ impl Consumer {
         }
     }
 
+    fn use_group(&mut self, engine: &mut ConsumerEngine, choices: &mut Choices<'_>, now: Instant) {
+        let (topic, partition) = (TOPICS[choices.below(3)], i32::from(choices.byte() % 3));
+        let began = match choices.below(4) {
+            0 => engine.commit(engine.consumed(), now),
+            1 => {
+                let partition = TopicPartition::new(topic, partition);
+                let offset = OffsetAndMetadata::new(choices.edgy(64));
+                engine.commit(vec![(partition, offset)], now)
+            }
+            2 => engine.committed(&[TopicPartition::new(topic, partition)], now),
+            _ => return drop(engine.seek(topic, partition, Start::Committed, now)),
+        };
+        if let Ok(op) = began {
+            self.operations.began(op);
+        }
+    }
+
     fn give_back(&mut self, engine: &mut ConsumerEngine, choices: &mut Choices<'_>, now: Instant) {
         if self.lent.is_empty() {
             let id = BatchId::from_u64(choices.number(1));
@@ -363,6 +380,7 @@ impl Role for Consumer {
     fn engine(choices: &mut Choices<'_>) -> ConsumerEngine {
         let mut config = ConsumerConfig::bootstrap(SERVERS).expect("two servers");
         config.common.memory_budget = BUDGET;
+        config.group_id = "fuzzers".into();
         config.auto_offset_reset = *choices.one_of(&[
             OffsetReset::Earliest,
             OffsetReset::Latest,
@@ -414,7 +432,7 @@ impl Role for Consumer {
                 let deadline = now + Duration::from_millis(choices.number(2));
                 self.close(engine, deadline, now);
             }
-            _ => {}
+            _ => self.use_group(engine, choices, now),
         }
         for TopicPartition { topic, partition } in engine.assignment() {
             let explained = engine.explain(&topic, partition).expect("it is assigned");
@@ -427,9 +445,10 @@ impl Role for Consumer {
 
     fn told(&mut self, event: &ConsumerEvent) {
         match event {
-            ConsumerEvent::Offsets { op, .. } | ConsumerEvent::Response { op, .. } => {
-                self.operations.ended(*op)
-            }
+            ConsumerEvent::Offsets { op, .. }
+            | ConsumerEvent::Committed { op, .. }
+            | ConsumerEvent::CommittedOffsets { op, .. }
+            | ConsumerEvent::Response { op, .. } => self.operations.ended(*op),
             ConsumerEvent::Closed { op, .. } => {
                 assert!(self.closing == Some(*op) && !self.closed, "{event:?}");
                 self.closed = true;

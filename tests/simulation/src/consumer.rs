@@ -173,6 +173,8 @@ impl Consumer {
             }
             ConsumerEvent::Closed { .. } => self.phase = Phase::Closed,
             ConsumerEvent::Offsets { .. }
+            | ConsumerEvent::Committed { .. }
+            | ConsumerEvent::CommittedOffsets { .. }
             | ConsumerEvent::Response { .. }
             | ConsumerEvent::Problem(_) => {}
         }

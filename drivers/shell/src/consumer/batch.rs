@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use klamm::record::compression::{DecompressBuffer, DecompressError, Decompressor};
 use klamm::record::{self, BatchHeader, BatchView, Codec, RecordRef, RecordsMark};
-use klamm::{ConsumerCommand, Corruption, LentBatch, Return, ReturnEnd};
+use klamm::{ConsumerCommand, Corruption, LentBatch, OffsetAndMetadata, Return, ReturnEnd};
 
 use super::hub::ConsumerHub;
 use crate::shared::Shared;
@@ -207,6 +207,15 @@ impl Batch {
     #[must_use]
     pub fn position(&self) -> i64 {
         self.cursor.next
+    }
+
+    /// The position, and the epoch of the leader that appended what was read; `None` while nothing was.
+    pub(super) fn consumed(&self) -> Option<OffsetAndMetadata> {
+        let epoch = self.header.partition_leader_epoch;
+        (self.cursor.next > self.lent.start).then(|| OffsetAndMetadata {
+            leader_epoch: (epoch >= 0).then_some(epoch),
+            ..OffsetAndMetadata::new(self.cursor.next)
+        })
     }
 
     /// The end of what is replicated, as the broker last said.

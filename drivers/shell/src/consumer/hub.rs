@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Context;
 
 use klamm::{
-    ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent, ConsumerReply, Error,
-    ErrorKind, FoundOffsets, Instant, LentBatch, OpId, RawResponse, ResetReason, TopicPartition,
+    CommitOutcomes, CommittedOffsets, ConsumerCloseReport, ConsumerCommand, ConsumerEngine,
+    ConsumerEvent, ConsumerReply, Error, ErrorKind, FoundOffsets, Instant, LentBatch, OpId,
+    RawResponse, ResetReason, TopicPartition,
 };
 
 use crate::after::After;
@@ -39,6 +40,8 @@ pub(crate) struct ConsumerHub {
     problem: Option<Error>,
     resets: BTreeMap<TopicPartition, Reset>,
     pub(super) offsets: Ops<FoundOffsets>,
+    pub(super) commits: Ops<CommitOutcomes>,
+    pub(super) committed: Ops<CommittedOffsets>,
     pub(super) responses: Ops<Result<RawResponse, Error>>,
     pub(super) closes: Ops<ConsumerCloseReport>,
     /// Counts what may have made lent batches stale. Readers look at it for every record, without the lock.
@@ -53,6 +56,8 @@ impl ConsumerHub {
             problem: None,
             resets: BTreeMap::new(),
             offsets: Ops::default(),
+            commits: Ops::default(),
+            committed: Ops::default(),
             responses: Ops::default(),
             closes: Ops::default(),
             moves,
@@ -110,6 +115,8 @@ impl Role for ConsumerHub {
                 (reset.to, reset.why) = (to, why);
             }
             ConsumerEvent::Offsets { op, found } => self.offsets.done(op, found, after),
+            ConsumerEvent::Committed { op, outcomes } => self.commits.done(op, outcomes, after),
+            ConsumerEvent::CommittedOffsets { op, found } => self.committed.done(op, found, after),
             ConsumerEvent::Response { op, result } => self.responses.done(op, result, after),
             ConsumerEvent::Closed { op, report } => {
                 self.closes.done(op, report, after);
@@ -139,6 +146,8 @@ impl Role for ConsumerHub {
         self.moved();
         self.waits.wake_all(after);
         self.offsets.stop(after);
+        self.commits.stop(after);
+        self.committed.stop(after);
         self.responses.stop(after);
         self.closes.stop(after);
     }
@@ -166,7 +175,8 @@ impl State<ConsumerHub> {
             ConsumerReply::Batch(None) => Found::Nothing,
             reply @ (ConsumerReply::Done(_)
             | ConsumerReply::Returned(..)
-            | ConsumerReply::Op(_)) => Found::Trouble(unexpected(&reply)),
+            | ConsumerReply::Op(_)
+            | ConsumerReply::Begun(_)) => Found::Trouble(unexpected(&reply)),
         }
     }
 
@@ -189,7 +199,8 @@ impl State<ConsumerHub> {
             ConsumerReply::Done(result) => result,
             reply @ (ConsumerReply::Batch(_)
             | ConsumerReply::Returned(..)
-            | ConsumerReply::Op(_)) => Err(unexpected(&reply)),
+            | ConsumerReply::Op(_)
+            | ConsumerReply::Begun(_)) => Err(unexpected(&reply)),
         }
     }
 
@@ -201,6 +212,7 @@ impl State<ConsumerHub> {
     ) -> Result<OpId, Error> {
         match self.command(command, now) {
             ConsumerReply::Op(op) => Ok(op),
+            ConsumerReply::Begun(begun) => begun,
             reply @ (ConsumerReply::Batch(_)
             | ConsumerReply::Returned(..)
             | ConsumerReply::Done(_)) => Err(unexpected(&reply)),

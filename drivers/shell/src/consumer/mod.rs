@@ -3,6 +3,7 @@
 //! Must not know sockets or tasks: it steps the engine under the lock and waits at its own places.
 
 mod batch;
+mod commit;
 mod hub;
 mod reader;
 
@@ -21,6 +22,7 @@ use klamm::{
 
 use self::batch::Desk;
 pub use self::batch::{Batch, ConsumerRecord, Records};
+pub use self::commit::CommitError;
 pub(crate) use self::hub::ConsumerHub;
 use self::hub::Found;
 pub use self::hub::Reset;

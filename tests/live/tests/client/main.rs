@@ -1,8 +1,9 @@
-//! Klamm on tokio against a real Kafka of one node: codecs and Java's own tools, bad input, damaged data, topics that come and
+//! Klamm on tokio against a real Kafka of one node: codecs and Java's own tools, commits, bad input, damaged data, topics that come and
 //! go, and which request takes which connection.
 
 mod bad_input;
 mod codecs;
+mod commits;
 mod common;
 mod connections;
 mod damage;
