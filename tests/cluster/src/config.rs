@@ -193,6 +193,12 @@ pub struct GroupConfig {
     pub max_size: usize,
     /// How long a member that is new may wait for its first generation before it is given up.
     pub new_member_join_timeout: Duration,
+    /// `group.consumer.session.timeout.ms`: how long a member of a consumer group may be silent (KIP-848).
+    pub consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`, which members of a consumer group are told.
+    pub consumer_heartbeat_interval: Duration,
+    /// `group.consumer.assignment.interval.ms`: how long a target assignment stays at least.
+    pub consumer_assignment_interval: Duration,
     /// How long a coordinator reads its log before it knows the groups that another one had. Zero: it knows them at once.
     pub load_time: Duration,
 }
@@ -205,6 +211,9 @@ impl Default for GroupConfig {
             max_session_timeout: Duration::from_secs(1800),
             max_size: usize::MAX,
             new_member_join_timeout: Duration::from_secs(300),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            consumer_assignment_interval: Duration::from_secs(1),
             load_time: Duration::ZERO,
         }
     }

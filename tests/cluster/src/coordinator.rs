@@ -11,13 +11,14 @@ use klamm::messages::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use klamm::{ErrorCode, Str};
+use klamm::{ErrorCode, Str, Uuid};
 
 use crate::cluster::Cluster;
 use crate::config::Node;
 use crate::connection::Call;
 use crate::dispatch::Handled;
 use crate::faults::Moment;
+use crate::groups::Members;
 use crate::history::What;
 use crate::produce::topic_ref;
 use crate::random::mix;
@@ -172,12 +173,24 @@ impl Cluster {
             self.group_or_new(id);
         }
         let now = self.now;
+        let partitions = self.committed_partitions(call, request);
         let checked = self.with_members(id, |members| {
-            let instance = request.group_instance_id.as_deref();
-            let checked = members.check_commit(generation, &request.member_id, instance, now);
+            let checked = members.check_commit(call.version, request, partitions, now);
             (checked, Vec::new())
         });
         checked.unwrap_or(Err(ErrorCode::GROUP_ID_NOT_FOUND))
+    }
+
+    /// The partitions of a commit that there are.
+    fn committed_partitions(&self, call: &Call, request: &OffsetCommitRequest) -> Vec<(Uuid, i32)> {
+        let image = self.topology.image();
+        let topics = request.topics.iter().filter_map(|topic| {
+            let by_id = call.version >= TOPIC_IDS_FROM;
+            let known = image.find(&topic_ref(by_id, topic.name.clone(), topic.topic_id))?;
+            let partitions = topic.partitions.iter();
+            Some(partitions.map(|partition| (known.id, partition.partition_index)))
+        });
+        topics.flatten().collect()
     }
 
     /// Commits, unless a fault or the group says no.
@@ -244,7 +257,8 @@ impl Cluster {
         };
         if call.version >= GROUPS_FROM {
             for group in request.groups {
-                let answered = self.fetch_offsets(&mut call, group.group_id, group.topics);
+                let member = (group.member_id, group.member_epoch);
+                let answered = self.fetch_offsets(&mut call, group.group_id, &member, group.topics);
                 response.groups.push(answered);
             }
         } else {
@@ -256,7 +270,7 @@ impl Cluster {
                 });
                 topics.collect()
             });
-            let answered = self.fetch_offsets(&mut call, request.group_id, topics);
+            let answered = self.fetch_offsets(&mut call, request.group_id, &(None, -1), topics);
             response.error_code = answered.error_code;
             response.topics = answered.topics.into_iter().map(old_topic).collect();
         }
@@ -268,11 +282,19 @@ impl Cluster {
         &self,
         call: &mut Call,
         group: Str,
+        member: &(Option<Str>, i32),
         topics: Option<Vec<OffsetFetchRequestTopics>>,
     ) -> OffsetFetchResponseGroup {
         let by_id = call.version >= TOPIC_IDS_FROM;
         let fault = call.met.answers.either_topic(&group);
-        let wrong = self.check_coordinator(call.broker, &group).err();
+        let (id, epoch) = member;
+        let wrong = self.check_coordinator(call.broker, &group).and_then(|()| {
+            match self.groups.get(&group).map(|group| &group.members) {
+                Some(Members::Consumer(group)) => group.check_fetch(*epoch, id.as_deref()),
+                Some(Members::Classic(_)) | None => Ok(()),
+            }
+        });
+        let wrong = wrong.err();
         if let Some(error) = fault.or(wrong) {
             // Version 1 has no place for an error but the partitions.
             let asked = topics.filter(|_| call.version < 2).unwrap_or_default();

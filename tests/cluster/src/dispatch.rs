@@ -121,6 +121,12 @@ impl Cluster {
             ApiKey::DESCRIBE_GROUPS => self.with(call, reader, Self::serve_describe_groups),
             ApiKey::LIST_GROUPS => self.with(call, reader, Self::serve_list_groups),
             ApiKey::DELETE_GROUPS => self.with(call, reader, Self::serve_delete_groups),
+            ApiKey::CONSUMER_GROUP_HEARTBEAT => {
+                self.with(call, reader, Self::serve_consumer_group_heartbeat)
+            }
+            ApiKey::CONSUMER_GROUP_DESCRIBE => {
+                self.with(call, reader, Self::serve_consumer_group_describe)
+            }
             ApiKey::CREATE_TOPICS => self.with(call, reader, Self::serve_create_topics),
             ApiKey::DELETE_TOPICS => self.with(call, reader, Self::serve_delete_topics),
             ApiKey::CREATE_PARTITIONS => self.with(call, reader, Self::serve_create_partitions),

@@ -412,9 +412,10 @@ pub fn levels(api: ApiKey) -> &'static [Level] {
         ApiKey::FETCH => &[Level::Top, Level::Partition],
         ApiKey::METADATA => &[Level::Top, Level::Topic, Level::Partition],
         ApiKey::OFFSET_FETCH => &[Level::Topic, Level::Partition],
-        ApiKey::FIND_COORDINATOR | ApiKey::DESCRIBE_GROUPS | ApiKey::DELETE_GROUPS => {
-            &[Level::Topic]
-        }
+        ApiKey::FIND_COORDINATOR
+        | ApiKey::DESCRIBE_GROUPS
+        | ApiKey::CONSUMER_GROUP_DESCRIBE
+        | ApiKey::DELETE_GROUPS => &[Level::Topic],
         ApiKey::CREATE_TOPICS | ApiKey::DELETE_TOPICS | ApiKey::CREATE_PARTITIONS => {
             &[Level::Topic]
         }

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::connection::ConnectionKey;
 use crate::coordinator::CommittedOffset;
 use crate::dispatch::header_version;
+use crate::groups::{Members, classic, consumer};
 use crate::history::Event;
 use crate::journal::RequestEntry;
 use crate::log::StoredBatch;
@@ -76,11 +77,11 @@ impl<'a> LogView<'a> {
 pub struct GroupView {
     /// Kafka's name of the state, `Stable` for example.
     pub state: &'static str,
-    /// The generation.
+    /// The generation, or the epoch.
     pub generation: i32,
-    /// The id of the member that assigns the partitions.
+    /// The id of the member that assigns the partitions, in a classic group.
     pub leader: Option<String>,
-    /// The protocol that the members voted for.
+    /// The protocol that the members voted for, or the coordinator's assignor.
     pub protocol: Option<String>,
     /// The members, in the order in which they came.
     pub members: Vec<MemberView>,
@@ -95,8 +96,48 @@ pub struct MemberView {
     pub instance_id: Option<String>,
     /// What its client calls itself.
     pub client_id: String,
-    /// What the leader gave it last, as bytes that only the members understand.
-    pub assignment: bytes::Bytes,
+    /// What it has.
+    pub assignment: AssignmentView,
+}
+
+/// What a member of a group has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssignmentView {
+    /// In a classic group: the bytes that the leader gave it last, which only the members understand.
+    Classic(bytes::Bytes),
+    /// In a consumer group (KIP-848): the partitions that the coordinator told it, in the epoch of the member.
+    Consumer {
+        /// The member's epoch.
+        epoch: i32,
+        /// Its partitions.
+        partitions: Vec<PartitionId>,
+    },
+}
+
+fn classic_member(member: classic::Described<'_>) -> MemberView {
+    MemberView {
+        id: member.member_id.to_string(),
+        instance_id: member.instance_id.map(ToString::to_string),
+        client_id: member.client_id.to_string(),
+        assignment: AssignmentView::Classic(member.assignment),
+    }
+}
+
+fn consumer_member(member: consumer::Described<'_>) -> MemberView {
+    let topics = member.assigned.into_iter();
+    let partitions = topics.flat_map(|(topic, indices)| {
+        let indices = indices.into_iter();
+        indices.map(move |index| PartitionId { topic, index })
+    });
+    MemberView {
+        id: member.id.to_string(),
+        instance_id: member.instance.map(ToString::to_string),
+        client_id: member.client_id.to_string(),
+        assignment: AssignmentView::Consumer {
+            epoch: member.epoch,
+            partitions: partitions.collect(),
+        },
+    }
 }
 
 impl Cluster {
@@ -142,18 +183,19 @@ impl Cluster {
     #[must_use]
     pub fn group(&self, group: &str) -> Option<GroupView> {
         let members = &self.groups.get(group)?.members;
-        let described = members.described().map(|member| MemberView {
-            id: member.member_id.to_string(),
-            instance_id: member.instance_id.map(ToString::to_string),
-            client_id: member.client_id.to_string(),
-            assignment: member.assignment,
-        });
+        let (leader, protocol) = match members {
+            Members::Classic(group) => (group.leader(), group.protocol().cloned()),
+            Members::Consumer(group) => (None, Some(group.assignor())),
+        };
         Some(GroupView {
             state: members.state(),
             generation: members.generation(),
-            leader: members.leader().map(ToString::to_string),
-            protocol: members.protocol().map(ToString::to_string),
-            members: described.collect(),
+            leader: leader.map(ToString::to_string),
+            protocol: protocol.map(|name| name.to_string()),
+            members: match members {
+                Members::Classic(group) => group.described().map(classic_member).collect(),
+                Members::Consumer(group) => group.described().map(consumer_member).collect(),
+            },
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Cluster`] has brokers, topics, replicated logs and connections, and answers what producers, readers and admins
 //! send, in all versions from Kafka 2.1 to 4.3, with Kafka's rules: one request at a time a connection, idempotence, leader
-//! epochs, high watermarks, fetch sessions, failover, groups of consumers with their rebalances. It has no thread, no clock, no socket and no randomness but its
+//! epochs, high watermarks, fetch sessions, failover, groups of consumers in both protocols. It has no thread, no clock, no socket and no randomness but its
 //! seed. Bytes and the time go in, bytes come out, and the same inputs give the same outputs:
 //!
 //! ```
@@ -75,7 +75,8 @@
 //! Replication is simple: a follower has all that its leader has after a [delay](ClusterConfig::replication_delay). There
 //! is one controller, which is never wrong. Producers have no transactions (InitProducerId with a transactional id is not
 //! authorized; [markers](Cluster::end_transaction) can be written by the test), nobody authenticates, nothing is
-//! compacted, committed offsets never expire. APIs that are not advertised are not served.
+//! compacted, committed offsets never expire. Consumer groups (KIP-848) know no regular expressions and take no members of the
+//! classic protocol. APIs that are not advertised are not served.
 
 mod api_versions;
 mod cluster;
@@ -118,7 +119,7 @@ pub use control::{ControlError, NewTopic};
 pub use coordinator::CommittedOffset;
 pub use faults::{AnswerInjection, FaultId, Injection, Level, Moment, levels};
 pub use history::{Cause, Event, What};
-pub use inspect::{GroupView, LogView, MemberView};
+pub use inspect::{AssignmentView, GroupView, LogView, MemberView};
 pub use journal::RequestEntry;
 pub use log::StoredBatch;
 pub use producer_state::{ProducerBatch, ProducerState};

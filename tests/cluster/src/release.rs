@@ -20,6 +20,9 @@ pub enum Release {
     V4_3,
 }
 
+/// A release that does not serve the API, or only if it is told to.
+const NONE: i16 = -1;
+
 /// The APIs that a broker of this cluster serves, and their highest versions in 2.1, 2.8, 3.9 and 4.3.
 const SERVED: &[(ApiKey, [i16; 4])] = &[
     (ApiKey::PRODUCE, [7, 9, 11, 13]),
@@ -43,6 +46,8 @@ const SERVED: &[(ApiKey, [i16; 4])] = &[
     (ApiKey::OFFSET_FOR_LEADER_EPOCH, [2, 4, 4, 4]),
     (ApiKey::CREATE_PARTITIONS, [1, 3, 3, 3]),
     (ApiKey::DELETE_GROUPS, [1, 2, 2, 2]),
+    (ApiKey::CONSUMER_GROUP_HEARTBEAT, [NONE, NONE, NONE, 1]),
+    (ApiKey::CONSUMER_GROUP_DESCRIBE, [NONE, NONE, NONE, 1]),
 ];
 
 impl Release {
@@ -71,8 +76,8 @@ impl Release {
             Self::V3_9 => 2,
             Self::V4_3 => 3,
         };
-        let highest = highest.get(place)?;
-        Some(VersionRange::new(defined.min, *highest))
+        let highest = *highest.get(place)?;
+        (highest >= defined.min).then(|| VersionRange::new(defined.min, highest))
     }
 
     /// All APIs that a broker serves, by their numbers.

@@ -5,8 +5,8 @@
 use klamm::messages::{JoinGroupRequest, SyncGroupRequest};
 use klamm::{ErrorCode, Str};
 
-use super::classic::{ClassicGroup, Replies, Reply};
-use super::{Group, Offsets, Served};
+use super::classic::{Replies, Reply};
+use super::{Group, Members, Offsets, Served};
 use crate::NodeId;
 use crate::cluster::{Cluster, Timer};
 use crate::connection::{ConnectionKey, State};
@@ -33,7 +33,7 @@ impl Cluster {
         };
         let groups = &mut self.groups.groups;
         groups.entry(id.detached()).or_insert_with(|| Group {
-            members: ClassicGroup::new(),
+            members: Members::Classic(Box::default()),
             offsets: Offsets::new(),
             served,
             timer: None,
@@ -53,7 +53,7 @@ impl Cluster {
     pub(crate) fn with_members<T>(
         &mut self,
         id: &str,
-        what: impl FnOnce(&mut ClassicGroup) -> (T, Replies),
+        what: impl FnOnce(&mut Members) -> (T, Replies),
     ) -> Option<T> {
         let group = self.groups.groups.get_mut(id)?;
         let before = (group.members.state(), group.members.generation());
@@ -70,8 +70,7 @@ impl Cluster {
         };
         let (state, generation) = (group.members.state(), group.members.generation());
         if (state, generation) != before {
-            let members = group.members.described();
-            let members = members.map(|member| member.member_id.to_string()).collect();
+            let members = group.members.ids();
             self.note(What::GroupChanged {
                 group: id.to_owned(),
                 state,
@@ -132,7 +131,8 @@ impl Cluster {
                     Some(broker) if loaded == self.now => Served::By(broker),
                     Some(broker) => Served::Loading(broker, loaded),
                 };
-                self.with_members(&id, |members| ((), members.reload(loaded)));
+                let config = self.config.groups.clone();
+                self.with_members(&id, |members| ((), members.reload(loaded, &config)));
             }
         }
     }

@@ -9,6 +9,7 @@ use klamm::messages::{
 };
 use klamm::{ErrorCode, Str};
 
+use super::Members;
 use crate::cluster::Cluster;
 use crate::connection::Call;
 use crate::dispatch::Handled;
@@ -16,7 +17,7 @@ use crate::dispatch::Handled;
 /// From this version on DescribeGroups says of a group that it is not there (KIP-1043).
 const NOT_FOUND_FROM: i16 = 6;
 /// The brokers' connections come from nowhere in particular.
-const CLIENT_HOST: &str = "/127.0.0.1";
+pub(super) const CLIENT_HOST: &str = "/127.0.0.1";
 
 impl Cluster {
     pub(crate) fn serve_describe_groups(
@@ -46,7 +47,8 @@ impl Cluster {
         if let Some(error) = fault.or(wrong) {
             return refused(error, "");
         }
-        let Some(group) = self.groups.get(&id) else {
+        let Some(Members::Classic(classic)) = self.groups.get(&id).map(|group| &group.members)
+        else {
             let error = if call.version >= NOT_FOUND_FROM {
                 ErrorCode::GROUP_ID_NOT_FOUND
             } else {
@@ -54,7 +56,7 @@ impl Cluster {
             };
             return refused(error, "Dead");
         };
-        let members = group.members.described();
+        let members = classic.described();
         let members = members.map(|member| DescribedGroupMember {
             member_id: member.member_id.clone(),
             group_instance_id: member.instance_id.cloned(),
@@ -63,12 +65,12 @@ impl Cluster {
             member_metadata: member.metadata,
             member_assignment: member.assignment,
         });
-        let protocol = group.members.protocol();
-        let protocol = protocol.filter(|_| group.members.is_stable());
+        let protocol = classic.protocol();
+        let protocol = protocol.filter(|_| classic.is_stable());
         DescribeGroupsDescribedGroup {
             group_id: id,
-            group_state: Str::from_static(group.members.state()),
-            protocol_type: group.members.protocol_type().cloned().unwrap_or_default(),
+            group_state: Str::from_static(classic.state()),
+            protocol_type: classic.protocol_type().cloned().unwrap_or_default(),
             protocol_data: protocol.cloned().unwrap_or_default(),
             members: members.collect(),
             ..DescribeGroupsDescribedGroup::default()
@@ -89,11 +91,17 @@ impl Cluster {
             let coordinated = self.check_coordinator(call.broker, id);
             fault.is_none() && coordinated.is_ok()
         });
-        let listed = here.map(|(id, group)| ListedGroup {
-            group_id: id.clone(),
-            protocol_type: group.members.protocol_type().cloned().unwrap_or_default(),
-            group_state: Str::from_static(group.members.state()),
-            group_type: Str::from_static("classic"),
+        let listed = here.map(|(id, group)| {
+            let (protocol_type, group_type) = match &group.members {
+                Members::Classic(classic) => (classic.protocol_type().cloned(), "classic"),
+                Members::Consumer(_) => (Some(Str::from_static("consumer")), "consumer"),
+            };
+            ListedGroup {
+                group_id: id.clone(),
+                protocol_type: protocol_type.unwrap_or_default(),
+                group_state: Str::from_static(group.members.state()),
+                group_type: Str::from_static(group_type),
+            }
         });
         let listed = listed.filter(|group| {
             wanted(&request.states_filter, &group.group_state)

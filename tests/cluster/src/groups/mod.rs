@@ -3,8 +3,11 @@
 //! Must not know how a group decides; it gives groups the time, and hands their answers on.
 
 pub(crate) mod classic;
+pub(crate) mod consumer;
+mod consumer_requests;
 mod coordinators;
 mod describe;
+mod members;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -14,7 +17,7 @@ use klamm::{Instant, Str};
 use crate::NodeId;
 use crate::coordinator::CommittedOffset;
 use crate::timers::TimerKey;
-use classic::ClassicGroup;
+pub(crate) use members::Members;
 
 /// A group's offsets, by topic name and partition.
 pub(crate) type Offsets = BTreeMap<(String, i32), CommittedOffset>;
@@ -41,7 +44,7 @@ impl Served {
 /// A group with its offsets.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    pub(crate) members: ClassicGroup,
+    pub(crate) members: Members,
     pub(crate) offsets: Offsets,
     served: Served,
     /// When the group is to be looked at next.

@@ -8,7 +8,8 @@ use klamm::messages::{
 };
 use klamm::{ErrorCode, Str};
 
-use super::classic::{Join, Reply, refused_join, refused_sync};
+use super::Members;
+use super::classic::{ClassicGroup, Join, Replies, Reply, refused_join, refused_sync};
 use crate::cluster::Cluster;
 use crate::connection::{Call, State};
 use crate::dispatch::Handled;
@@ -51,7 +52,15 @@ impl Cluster {
         }
         self.group_or_new(&id);
         let (now, config) = (self.now, self.config.groups.clone());
-        self.with_members(&id, |members| ((), members.join(&join, now, &config)));
+        self.with_members(&id, |members| match members.as_classic() {
+            Some(group) => ((), group.join(&join, now, &config)),
+            // Members of both protocols in one group are not modelled.
+            None => {
+                let error = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
+                let refused = refused_join(join.request.member_id.clone(), error);
+                ((), vec![(key, Reply::Join(refused))])
+            }
+        });
         None
     }
 
@@ -94,17 +103,31 @@ impl Cluster {
         let now = self.now;
         let synced = match refused {
             Some(error) => Err(error),
-            None => self
-                .with_members(&request.group_id, |members| {
-                    ((), members.sync(key, &request, now))
-                })
-                .ok_or(ErrorCode::UNKNOWN_MEMBER_ID),
+            None => self.with_classic(&request.group_id, |group| {
+                ((), group.sync(key, &request, now))
+            }),
         };
         if let Err(error) = synced {
             let refused = Reply::Sync(refused_sync(error));
             self.replies.push_back((key, refused));
         }
         None
+    }
+
+    /// Does something with a group that has members of the classic protocol.
+    fn with_classic<T>(
+        &mut self,
+        id: &Str,
+        what: impl FnOnce(&mut ClassicGroup) -> (T, Replies),
+    ) -> Result<T, ErrorCode> {
+        let done = self.with_members(id, |members| match members {
+            Members::Classic(group) => {
+                let (result, replies) = what(group);
+                (Ok(result), replies)
+            }
+            Members::Consumer(_) => (Err(ErrorCode::UNKNOWN_MEMBER_ID), Vec::new()),
+        });
+        done.unwrap_or(Err(ErrorCode::UNKNOWN_MEMBER_ID))
     }
 
     fn check_sync(&self, call: &Call, request: &SyncGroupRequest) -> Result<(), ErrorCode> {
@@ -148,10 +171,9 @@ impl Cluster {
             checked => checked?,
         }
         let now = self.now;
-        let beaten = self.with_members(&request.group_id, |members| {
-            (members.heartbeat(request, now), Vec::new())
-        });
-        beaten.unwrap_or(Err(ErrorCode::UNKNOWN_MEMBER_ID))
+        self.with_classic(&request.group_id, |group| {
+            (group.heartbeat(request, now), Vec::new())
+        })?
     }
 
     pub(crate) fn serve_leave_group(
@@ -200,8 +222,8 @@ impl Cluster {
         }
         self.check_coordinator(call.broker, group)?;
         let now = self.now;
-        let left = self.with_members(group, |members| members.leave(leaving, now));
-        Ok(left.unwrap_or_else(|| {
+        let left = self.with_classic(group, |group| group.leave(leaving, now));
+        Ok(left.unwrap_or_else(|_| {
             let unknown = leaving.iter().map(|identity| MemberResponse {
                 member_id: identity.member_id.clone(),
                 group_instance_id: identity.group_instance_id.clone(),

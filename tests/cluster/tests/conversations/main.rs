@@ -4,6 +4,7 @@
 mod client;
 mod commits;
 mod connections;
+mod consumer_groups;
 mod failing;
 mod fetching;
 mod groups;

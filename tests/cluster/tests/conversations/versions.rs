@@ -1,15 +1,16 @@
 //! Every version of every API that is served is answered, and an error can be had at each level of each answer.
 
 use klamm::messages::{
-    ApiVersionsRequest, CreatableTopic, CreatePartitionsRequest, CreatePartitionsTopic,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsPartition, DeleteRecordsRequest,
-    DeleteRecordsTopic, DeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest,
-    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, ListOffsetsPartition, ListOffsetsRequest,
-    ListOffsetsTopic, MemberIdentity, MetadataRequest, MetadataRequestTopic, OffsetCommitRequest,
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest,
-    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic, SyncGroupRequest,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreatableTopic, CreatePartitionsRequest, CreatePartitionsTopic, CreateTopicsRequest,
+    DeleteGroupsRequest, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+    DeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MemberIdentity,
+    MetadataRequest, MetadataRequestTopic, OffsetCommitRequest, OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics, OffsetForLeaderEpochRequest, OffsetForLeaderPartition,
+    OffsetForLeaderTopic, SyncGroupRequest,
 };
 use klamm::wire::Request;
 use klamm::{ApiKey, ErrorCode, Str, Uuid};
@@ -160,6 +161,11 @@ fn members(sweep: &mut Sweep) {
         ..DescribeGroupsRequest::default()
     });
     sweep.ask(|_, _| ListGroupsRequest::default());
+    sweep.ask(|_, _| ConsumerGroupHeartbeatRequest::default());
+    sweep.ask(|_, _| ConsumerGroupDescribeRequest {
+        group_ids: vec![Str::from("g")],
+        ..ConsumerGroupDescribeRequest::default()
+    });
     sweep.ask(|_, _| DeleteGroupsRequest {
         groups_names: vec![Str::from("g")],
     });

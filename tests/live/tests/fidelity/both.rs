@@ -18,10 +18,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Topics are created on demand, with one partition.
+/// Topics are created on demand, with one partition; groups are assigned anew at once.
 const CREATING: &[(&str, &str)] = &[
     ("auto.create.topics.enable", "true"),
     ("num.partitions", "1"),
+    ("group.consumer.assignment.interval.ms", "0"),
 ];
 
 /// The real broker of all tests, and the cluster in memory of all tests: one node each, with id 0.
@@ -35,6 +36,7 @@ fn servers() -> (&'static Kafka, &'static Server) {
             groups: GroupConfig {
                 // As the real one is set up.
                 initial_rebalance_delay: klamm::Duration::ZERO,
+                consumer_assignment_interval: klamm::Duration::ZERO,
                 ..GroupConfig::default()
             },
             ..ClusterConfig::default()

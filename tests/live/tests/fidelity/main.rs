@@ -4,6 +4,7 @@
 //! people) is taken out of the answers; everything else must be equal, error codes and their level above all.
 
 mod both;
+mod consumer_groups;
 mod groups;
 mod membership;
 mod old;

@@ -201,7 +201,7 @@ fn group(side: &Side) -> Str {
 }
 
 /// The same script for both sides, each with members of its own.
-fn both_play(
+pub(crate) fn both_play(
     both: &mut Both,
     what: &str,
     script: impl Fn(&mut Side) -> Vec<(&'static str, String)>,

@@ -54,8 +54,9 @@ struct Syncs {
     until: Instant,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 enum Phase {
+    #[default]
     Empty,
     /// Members join, until all have or the time is up.
     Preparing {
@@ -87,7 +88,7 @@ enum Due {
 }
 
 /// A group whose members assign the partitions themselves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ClassicGroup {
     phase: Phase,
     generation: i32,
@@ -103,19 +104,6 @@ pub(crate) struct ClassicGroup {
 }
 
 impl ClassicGroup {
-    pub(crate) fn new() -> Self {
-        Self {
-            phase: Phase::Empty,
-            generation: 0,
-            protocol_type: None,
-            protocol: None,
-            leader: None,
-            members: Vec::new(),
-            pending: BTreeMap::new(),
-            persisted: Persisted::default(),
-        }
-    }
-
     /// Kafka's name of the state.
     pub(crate) fn state(&self) -> &'static str {
         match self.phase {
