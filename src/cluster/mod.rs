@@ -246,6 +246,11 @@ impl Cluster {
         self.metadata.topic_by_name(name)
     }
 
+    /// Whether metadata says where a broker is.
+    pub(crate) fn knows_broker(&self, node: NodeId) -> bool {
+        self.metadata.broker(node).is_some()
+    }
+
     #[cfg(test)]
     pub(crate) fn brokers(&self) -> impl Iterator<Item = &Broker> {
         self.metadata.brokers()

@@ -221,8 +221,8 @@ impl ConsumerRole {
             return Ok(());
         };
         if core::mem::replace(&mut partition.paused, false) {
-            if let Some(leader) = partition.leader {
-                self.brokers.touch(leader.broker);
+            if let Some(source) = partition.source() {
+                self.brokers.touch(source);
             }
             self.offer(slot, cx);
         }

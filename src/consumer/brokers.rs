@@ -58,7 +58,7 @@ pub(crate) struct Broker {
     pub(crate) node: NodeId,
     pub(crate) state: BrokerState,
     pub(crate) session: FetchSession,
-    /// The slots of the partitions that it leads, those served longest ago first.
+    /// The slots of the partitions that are fetched from it, those served longest ago first.
     pub(crate) order: Vec<u32>,
     /// How many bytes a fetch asks for at the most.
     pub(crate) target: usize,

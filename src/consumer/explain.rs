@@ -158,8 +158,8 @@ impl ConsumerRole {
 
     fn explain_broker(&self, partition: &Partition) -> Why {
         let Some(broker) = partition
-            .leader
-            .and_then(|leader| self.brokers.get(leader.broker))
+            .source()
+            .and_then(|source| self.brokers.get(source))
         else {
             return Why::new(PartitionStatus::AwaitingMetadata, "its leader is not known");
         };

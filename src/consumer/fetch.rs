@@ -63,6 +63,10 @@ impl ConsumerRole {
             return;
         };
         let node = broker.node;
+        self.expire_replicas(index, cx);
+        let Some(broker) = self.brokers.get(index) else {
+            return;
+        };
         let fetches = broker.is_idle() || matches!(broker.state, BrokerState::Reaching(_));
         let lookups = self.has_due_lookups(index, cx);
         let mut wanted = match fetches {
@@ -305,6 +309,7 @@ impl ConsumerRole {
             session_epoch: session.epoch,
             topics,
             forgotten_topics_data,
+            rack_id: self.settings.rack.clone(),
             ..FetchRequest::default()
         }
     }

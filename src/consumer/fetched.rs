@@ -38,8 +38,10 @@ struct Arrived<'a> {
     slot: u32,
     /// The offset that was asked for.
     from: Point,
-    /// The epoch of the leader that was asked.
+    /// The epoch of the leader at that time.
     leader_epoch: i32,
+    /// Who answers.
+    at: BrokerIndex,
     data: &'a FetchPartitionData,
     endpoints: &'a [FetchNodeEndpoint],
     frame: FrameId,
@@ -206,6 +208,7 @@ impl ConsumerRole {
                     slot,
                     from,
                     leader_epoch,
+                    at: index,
                     data,
                     endpoints,
                     frame,
@@ -250,6 +253,11 @@ impl ConsumerRole {
         partition.told = None;
         // The leader of this epoch has given what follows the offset, so the offset is part of its history.
         partition.validated = partition.validated.max(arrived.leader_epoch);
+        if data.preferred_read_replica >= 0 {
+            // The leader sends no data to a client that another replica is nearer to (KIP-392).
+            self.prefer_replica(slot, NodeId(data.preferred_read_replica), cx);
+            return self.go_on(slot, cx);
+        }
         partition.high_watermark = data.high_watermark;
         partition.last_stable_offset = data.last_stable_offset;
         partition.log_start_offset = data.log_start_offset;
@@ -350,6 +358,7 @@ impl ConsumerRole {
         let Arrived {
             slot,
             from,
+            at,
             data,
             endpoints,
             ..
@@ -358,15 +367,23 @@ impl ConsumerRole {
             return;
         };
         let key = partition.key;
+        let from_replica = partition.is_nearer_at(at);
         let mut error = Error::new(ErrorKind::Broker(code));
-        if let Some(broker) = partition
-            .leader
-            .and_then(|leader| self.brokers.get(leader.broker))
-        {
+        if let Some(broker) = self.brokers.get(at) {
             error = error.at_broker(broker.node);
         }
         let error = partition.place(error, Step::Fetch);
+        // Whatever is wrong with a replica, the leader knows better.
+        self.leave_replica(slot);
+        let Some(partition) = self.assigned.get(slot) else {
+            return;
+        };
         match actions::of_fetch(code) {
+            // A replica may lag, or have begun later: only the leader's word counts.
+            Action::Reset if from_replica => {
+                retrying(&error, cx);
+                self.back_off(slot, error, State::Backoff, cx);
+            }
             Action::Reset => self.on_out_of_range(slot, from, error, cx),
             Action::Block => {
                 let error = partition.place(corrupt(from.offset).with_detail(code), Step::Fetch);
@@ -454,6 +471,10 @@ impl ConsumerRole {
         };
         broker.session.on_failure();
         retrying(&error, cx);
+        self.leave_replicas_at(index);
+        let Some(broker) = self.brokers.get_mut(index) else {
+            return;
+        };
         let needed = if let ErrorKind::BufferFull { needed, .. } = error.kind() {
             Some(*needed)
         } else if let ErrorKind::FrameTooLarge { size, .. } = error.kind() {

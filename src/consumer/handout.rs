@@ -77,12 +77,12 @@ impl ConsumerRole {
     #[inline]
     fn fetch_if_wanted(&mut self, slot: u32) {
         if let Some(partition) = self.assigned.get(slot)
-            && let Some(leader) = partition.leader
-            && let Some(broker) = self.brokers.get(leader.broker)
+            && let Some(source) = partition.source()
+            && let Some(broker) = self.brokers.get(source)
             && broker.is_idle()
             && partition.wants_fetch(broker.prefetch())
         {
-            self.brokers.touch(leader.broker);
+            self.brokers.touch(source);
         }
     }
 

@@ -78,6 +78,7 @@ impl ConsumerRole {
         let before = partition.leader;
         partition.leader = leader;
         let changed = before != leader;
+        let left = changed && partition.nearer.take().is_some();
         let go_on = match partition.state() {
             // What was missing may be something else now.
             State::AwaitingLeader(_) => true,
@@ -97,7 +98,7 @@ impl ConsumerRole {
         if go_on {
             self.go_on_or_stay(slot, cx);
         }
-        changed && before.map(|leader| leader.broker) != leader.map(|leader| leader.broker)
+        left || before.map(|leader| leader.broker) != leader.map(|leader| leader.broker)
     }
 
     /// Goes on, unless that means to go on waiting for the same.
@@ -225,19 +226,16 @@ impl ConsumerRole {
         }
     }
 
-    /// Gives each broker the list of the partitions that it leads.
+    /// Gives each broker the list of the partitions that are fetched from it.
     pub(super) fn reorder(&mut self) {
-        let leader = |slot: u32| -> Option<BrokerIndex> {
-            self.assigned
-                .get(slot)
-                .and_then(|partition| partition.leader)
-                .map(|leader| leader.broker)
+        let source = |slot: u32| -> Option<BrokerIndex> {
+            self.assigned.get(slot).and_then(Partition::source)
         };
         for (_, broker) in self.brokers.iter_mut() {
             broker.order.clear();
         }
         for slot in self.assigned.slots() {
-            if let Some(broker) = leader(slot).and_then(|index| self.brokers.get_mut(index)) {
+            if let Some(broker) = source(slot).and_then(|index| self.brokers.get_mut(index)) {
                 broker.order.push(slot);
             }
         }

@@ -21,6 +21,7 @@ mod lookup;
 mod operations;
 mod partition;
 mod recording;
+mod replica;
 mod role;
 mod session;
 mod subscription;

@@ -4,6 +4,7 @@
 
 use alloc::sync::Arc;
 
+use super::replica::Nearer;
 use super::supply::{Hand, Point, Supply};
 use super::types::ResetReason;
 use super::{BrokerIndex, PartitionKey};
@@ -161,6 +162,8 @@ pub(crate) struct Partition {
     pub(crate) version: u64,
     pub(crate) position: Position,
     pub(crate) leader: Option<Leader>,
+    /// Only while it is fetched: in other states the leader is asked.
+    pub(crate) nearer: Option<Nearer>,
     /// The newest leader epoch whose history is known to contain the fetch offset.
     pub(crate) validated: i32,
     /// Which topic of this name it is, counted by recreations.
@@ -204,6 +207,7 @@ impl Partition {
             version,
             position,
             leader: None,
+            nearer: None,
             validated: -1,
             incarnation: None,
             state: State::AwaitingLeader(Missing::Metadata),

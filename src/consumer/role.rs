@@ -14,6 +14,7 @@ use super::lent::LentTable;
 use super::lookup::{Asked, Validated};
 use super::operations::Operations;
 use super::partition::{Asking, Loading, Pause, State};
+use super::replica::is_fetching;
 use super::subscription::{Assigned, Subscription};
 use super::types::ConsumerEvent;
 use crate::budget::Category;
@@ -27,6 +28,7 @@ use crate::group::{self, Group, GroupSettings};
 use crate::random::{Backoff, Random, Stream};
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
+use crate::wire::Str;
 
 /// What is done with the engine: everything that an effect goes through.
 pub(super) type Cx<'a> = Context<'a, ConsumerEvent>;
@@ -41,6 +43,10 @@ pub(super) struct Settings {
     pub(super) max_bytes: usize,
     pub(super) partition_max_bytes: usize,
     pub(super) check_crcs: bool,
+    /// `client.rack`.
+    pub(super) rack: Str,
+    /// How long a replica that is not the leader is fetched from before the leader is asked again.
+    pub(super) replica_lease: Duration,
     pub(super) request_timeout: Duration,
     pub(super) backoff: Backoff,
 }
@@ -56,6 +62,8 @@ impl Settings {
             max_bytes: config.fetch_max_bytes,
             partition_max_bytes: config.max_partition_fetch_bytes,
             check_crcs: config.check_crcs,
+            rack: Str::from(config.client_rack.as_str()),
+            replica_lease: config.common.metadata_max_age,
             request_timeout: config.common.request_timeout,
             backoff: Backoff {
                 initial: config.common.retry_backoff,
@@ -212,11 +220,15 @@ impl ConsumerRole {
         if let State::Loading(Loading::Due) = state {
             self.group_operations.push_due(slot);
         }
+        let fetching = is_fetching(&state);
         if let Some(timer) = partition.enter(state, cx.cluster.now()) {
             cx.cluster.disarm(timer);
         }
-        if let Some(leader) = partition.leader {
-            self.brokers.touch(leader.broker);
+        if let Some(source) = partition.source() {
+            self.brokers.touch(source);
+        }
+        if !fetching {
+            self.leave_replica(slot);
         }
     }
 
@@ -527,6 +539,7 @@ impl Role for ConsumerRole {
             if matches!(broker.state, BrokerState::Reaching(_) | BrokerState::Idle) {
                 broker.state = BrokerState::Reaching(Some(error.clone()));
             }
+            self.leave_replicas_at(index);
             // Its partitions may have another leader by now.
             cx.cluster.refresh_metadata();
         }

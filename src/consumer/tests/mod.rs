@@ -9,4 +9,5 @@ mod metadata;
 mod offsets;
 mod positions;
 mod reading;
+mod replicas;
 mod trouble;
