@@ -3,6 +3,7 @@
 //!
 //! Must not know any role: a producer, a consumer and an admin all pass this border alike.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,6 +15,8 @@ use bytes::{Bytes, BytesMut};
 use crate::error::Error;
 use crate::record::Codec;
 use crate::record::compression::Compressor;
+use crate::sasl::ScramProofs;
+use crate::secret::Secret;
 use crate::time::{Duration, Instant, UnixMillis};
 use crate::wire::{ApiKey, Segments};
 
@@ -324,13 +327,102 @@ pub enum CloseCause {
     Unreachable,
     /// The operating system gave up waiting.
     TimedOut,
+    /// TLS could not be agreed on, or broke.
+    Tls(TlsFailure),
     /// Any other failure of the socket.
     Other,
+}
+
+/// What went wrong between the two ends of a TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// Nobody whom this client trusts vouches for the peer's certificate.
+    Untrusted,
+    /// The peer's certificate is for another name.
+    WrongName,
+    /// The peer's certificate is not valid any more, or not yet.
+    Expired,
+    /// The peer does not take this client's certificate, or the lack of one.
+    Refused,
+    /// The two have no version or cipher in common.
+    Incompatible,
+    /// What the peer said is not TLS.
+    NotTls,
+    /// The peer ended the connection during the handshake.
+    Ended,
+    /// Any other failure.
+    Other,
+}
+
+impl TlsFailure {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Untrusted,
+        Self::WrongName,
+        Self::Expired,
+        Self::Refused,
+        Self::Incompatible,
+        Self::NotTls,
+        Self::Ended,
+        Self::Other,
+    ];
+
+    /// Whether the next attempt would fail alike, unless somebody changes something.
+    #[must_use]
+    pub const fn lasts(self) -> bool {
+        match self {
+            Self::Untrusted
+            | Self::WrongName
+            | Self::Expired
+            | Self::Refused
+            | Self::Incompatible
+            | Self::NotTls => true,
+            Self::Ended | Self::Other => false,
+        }
+    }
+
+    /// What to try.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Untrusted => {
+                "set ssl.ca.location to the certificate of the authority that signed the broker's"
+            }
+            Self::WrongName => {
+                "use a name that the broker's certificate has, in bootstrap.servers or advertised.listeners, or a certificate with this name"
+            }
+            Self::Expired => "renew the broker's certificate, or set the clock of this host",
+            Self::Refused => {
+                "the listener may want a client certificate that it trusts: ssl.certificate.location"
+            }
+            Self::Incompatible => "let the listener speak TLS 1.2 or 1.3",
+            Self::NotTls | Self::Ended => {
+                "the listener may not speak TLS: set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or use its TLS port"
+            }
+            Self::Other => "the broker's log says more",
+        }
+    }
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untrusted => "the broker's certificate is not trusted",
+            Self::WrongName => "the broker's certificate is for another name",
+            Self::Expired => "the broker's certificate has expired, or is not valid yet",
+            Self::Refused => "the broker refuses this client's certificate, or the lack of one",
+            Self::Incompatible => "no TLS version or cipher in common",
+            Self::NotTls => "what answered is not TLS",
+            Self::Ended => "closed by the peer during the TLS handshake",
+            Self::Other => "TLS failed",
+        })
+    }
 }
 
 impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tls(failure) => return failure.fmt(f),
             Self::Local => "closed by this client",
             Self::EndOfStream => "closed by the peer",
             Self::Refused => "connection refused",
@@ -363,6 +455,10 @@ pub enum Job {
         /// The records area, uncompressed.
         records: Bytes,
     },
+    /// Work the proofs of a password out (SCRAM).
+    Prove(Box<ScramProofs>),
+    /// Get a token for OAUTHBEARER from the user. It is the driver that knows whom to ask: [`run`](Self::run) does not.
+    FetchToken,
 }
 
 impl Job {
@@ -371,6 +467,8 @@ impl Job {
     pub fn size(&self) -> usize {
         match self {
             Self::Compress { records, .. } => records.len(),
+            Self::Prove(proofs) => proofs.size(),
+            Self::FetchToken => usize::MAX,
         }
     }
 
@@ -397,6 +495,14 @@ impl Job {
                         .map_err(|error| alloc::format!("{error}")),
                 )
             }
+            Self::Prove(proofs) => {
+                let (proof, server_signature) = proofs.work_out();
+                JobResult::Proven {
+                    proof,
+                    server_signature,
+                }
+            }
+            Self::FetchToken => JobResult::Refused,
         }
     }
 }
@@ -406,6 +512,15 @@ impl Job {
 pub enum JobResult {
     /// The compressed records area, or why the codec failed.
     Compressed(Result<Bytes, String>),
+    /// What proves the client to the broker, and what will prove the broker to the client.
+    Proven {
+        /// The client's proof.
+        proof: Vec<u8>,
+        /// The signature that the broker must show.
+        server_signature: Vec<u8>,
+    },
+    /// The token, or why there is none.
+    Token(Result<Secret<String>, String>),
     /// The driver could not run the job (it is shutting down).
     Refused,
 }

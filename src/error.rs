@@ -93,6 +93,8 @@ pub enum ErrorKind {
     },
     /// The broker refused, with this code.
     Broker(ErrorCode),
+    /// Client and broker could not prove to each other who they are.
+    Unauthenticated,
     /// The broker cannot do what was asked for.
     Unsupported {
         /// What was asked for.
@@ -287,6 +289,7 @@ impl Error {
             | ErrorKind::NoGroupId
             | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
+            | ErrorKind::Unauthenticated
             | ErrorKind::Closed
             | ErrorKind::Misuse
             | ErrorKind::Compression => false,
@@ -314,6 +317,7 @@ impl Error {
             | ErrorKind::NoGroupId
             | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
+            | ErrorKind::Unauthenticated
             | ErrorKind::Misuse
             | ErrorKind::Compression => false,
         }
@@ -346,6 +350,7 @@ impl fmt::Display for ErrorKind {
                 "the batch at offset {offset} needs at least {needed} bytes, more than it may have"
             ),
             Self::OffsetOutOfRange { offset } => write!(f, "offset {offset} is out of range"),
+            Self::Unauthenticated => f.write_str("authentication failed"),
             Self::Broker(code) => write!(f, "the broker answered {code}"),
             Self::Unsupported { feature } => write!(f, "the broker does not support {feature}"),
             Self::NoGroupId => f.write_str("there is no group"),

@@ -20,6 +20,8 @@ mod producer;
 mod random;
 pub mod record;
 pub mod recording;
+mod sasl;
+mod secret;
 mod time;
 mod timer;
 
@@ -55,7 +57,7 @@ pub use consumer::{
 pub use engine::{
     CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,
     JobId, JobResult, NodeId, OpId, Output, Peer, RawRequest, RawResponse, ResolveError, ResolveId,
-    TopicHandle, TopicPartition, Wake,
+    TlsFailure, TopicHandle, TopicPartition, Wake,
 };
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
@@ -64,6 +66,8 @@ pub use producer::{
     AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,
     ProducerEvent, ProducerReply, TopicStatus,
 };
+pub use sasl::{SaslMechanism, ScramHash, ScramProofs};
+pub use secret::Secret;
 pub use time::{Duration, Instant, UnixMillis};
 pub use wire::{
     ApiKey, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Path, Segments, Str, Uuid,

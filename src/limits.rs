@@ -35,3 +35,10 @@ pub(crate) const CONNECT_PATIENCE: crate::time::Duration = crate::time::Duration
 
 /// How long an operation of the user may take (`default.api.timeout.ms` of other clients).
 pub(crate) const OPERATION_TIMEOUT: crate::time::Duration = crate::time::Duration::from_secs(60);
+
+/// How often a SCRAM password may be hashed, at the least (RFC 7677 section 4) and at the most: brokers create
+/// credentials of up to 16,384 iterations, and a hostile one shall not keep a thread busy.
+pub(crate) const SCRAM_ITERATIONS: core::ops::RangeInclusive<u32> = 4_096..=65_536;
+
+/// How long the salt of a SCRAM credential may be, in bytes.
+pub(crate) const SCRAM_SALT: core::ops::RangeInclusive<usize> = 8..=1_024;

@@ -11,18 +11,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("limits", &["time"]),
     ("budget", &[]),
+    ("secret", &[]),
     ("buffer", &[]),
     ("error_code", &[]),
     ("timer", &["time"]),
     ("random", &["time"]),
     ("error", &["error_code", "time"]),
     // The bytes.
-    ("wire", &[]),
+    ("wire", &["secret"]),
     ("messages", &["wire"]),
     ("record", &["wire"]),
+    // What client and broker prove to each other, whoever carries it.
+    ("sasl", &["limits", "secret"]),
     // The border, and what users set.
-    ("engine", &["error", "record", "time", "wire"]),
-    ("config", &["error", "record", "time"]),
+    (
+        "engine",
+        &["error", "record", "sasl", "secret", "time", "wire"],
+    ),
+    ("config", &["error", "record", "sasl", "secret", "time"]),
     // One TCP connection; then whom to ask.
     (
         "connection",
@@ -34,6 +40,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error_code",
             "limits",
             "messages",
+            "random",
+            "sasl",
+            "secret",
             "time",
             "wire",
         ],
@@ -51,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "limits",
             "messages",
             "random",
+            "sasl",
             "time",
             "timer",
             "wire",
@@ -63,7 +73,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Everything that passes the border, written down; each role says itself what its commands look like.
-    ("recording", &["engine", "error", "record", "time", "wire"]),
+    (
+        "recording",
+        &["engine", "error", "record", "secret", "time", "wire"],
+    ),
     // What a group keeps for its consumers.
     (
         "group",

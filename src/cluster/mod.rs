@@ -13,6 +13,8 @@ macro_rules! effects {
             pool: &mut $cluster.pool,
             actions: &mut $cluster.actions,
             reports: &mut $cluster.reports,
+            random: &mut $cluster.random,
+            nonces: &mut $cluster.nonces,
         }
     };
 }
@@ -27,7 +29,7 @@ mod settings;
 mod slot;
 mod throttle;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 /// What roles see of a connection: requests that end, never the connection itself.
@@ -51,6 +53,7 @@ use crate::engine::{
 use crate::error::Error;
 use crate::limits::BUFFER_POOL_MAX;
 use crate::random::{Random, Stream};
+use crate::sasl::Nonces;
 use crate::time::{Instant, UnixMillis};
 use crate::timer::{RoleTimer, TimerId, TimerQueue};
 use crate::wire::Uuid;
@@ -109,6 +112,13 @@ enum Timer {
     MetadataAge,
 }
 
+/// Who gets the result of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JobOwner {
+    Role,
+    Connection(ConnectionId),
+}
+
 /// Whether the client is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -149,7 +159,8 @@ pub(crate) struct Cluster {
     round: Round,
     metadata: Metadata,
     refresh: Refresh,
-    jobs: BTreeSet<JobId>,
+    jobs: BTreeMap<JobId, JobOwner>,
+    nonces: Nonces,
     next_connection: u64,
     next_resolve: u64,
     next_job: u64,
@@ -186,7 +197,8 @@ impl Cluster {
             round: Round::default(),
             metadata: Metadata::default(),
             refresh: Refresh::new(),
-            jobs: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            nonces: Nonces::new(entropy),
             next_connection: 0,
             next_resolve: 0,
             next_job: 0,
@@ -258,9 +270,13 @@ impl Cluster {
 
     /// Gives work away; exactly one [`ClusterEvent::Job`] follows.
     pub(crate) fn work(&mut self, job: Job) -> JobId {
+        self.work_for(JobOwner::Role, job)
+    }
+
+    fn work_for(&mut self, owner: JobOwner, job: Job) -> JobId {
         let id = JobId(self.next_job);
         self.next_job = self.next_job.saturating_add(1);
-        self.jobs.insert(id);
+        self.jobs.insert(id, owner);
         self.actions.push_back(Output::Work { id, job });
         id
     }
@@ -311,14 +327,16 @@ impl Cluster {
                 }
             }
             Input::Closed { conn, cause, sent } => self.on_closed(conn, cause, sent),
-            Input::JobDone { id, result } => {
-                if self.jobs.remove(&id) {
-                    self.events
-                        .push_back(Queued::Event(ClusterEvent::Job { id, result }));
-                } else {
-                    self.stale("JobDone");
+            Input::JobDone { id, result } => match self.jobs.remove(&id) {
+                Some(JobOwner::Role) => self
+                    .events
+                    .push_back(Queued::Event(ClusterEvent::Job { id, result })),
+                // The connection may be gone, and then nobody wants the result.
+                Some(JobOwner::Connection(conn)) => {
+                    self.with_connection(conn, |connection, fx| connection.on_job(result, fx));
                 }
-            }
+                None => self.stale("JobDone"),
+            },
             Input::Timeout { wall } => self.wall = wall,
         }
         0

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::slot::{Link, Location, Slot, SlotKey};
-use super::{Attached, Cluster, ClusterEvent, Life, Place, Queued, Timer};
+use super::{Attached, Cluster, ClusterEvent, JobOwner, Life, Place, Queued, Timer};
 use crate::connection::{Connection, Effects, Handover, Report, Target, Versions};
 use crate::engine::{
     CloseCause, ConnectionGroup, ConnectionId, Diagnostic, NodeId, Output, Peer, ResolveError,
@@ -307,6 +307,9 @@ impl Cluster {
                     }
                     self.round_ended();
                     self.want_brokers();
+                }
+                Report::Work { conn, job } => {
+                    self.work_for(JobOwner::Connection(conn), job);
                 }
                 Report::Ended {
                     token: Some(token),

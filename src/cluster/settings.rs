@@ -2,6 +2,7 @@
 //!
 //! Must not know how a user writes it.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::slot::Location;
@@ -43,6 +44,7 @@ impl Settings {
                 client_id: Str::from(config.client_id.as_str()),
                 max_in_flight: 5,
                 max_idle: config.connections_max_idle,
+                credentials: config.credentials().map(Arc::new),
             },
             setup_timeout: Backoff {
                 initial: config.connection_setup_timeout,

@@ -6,9 +6,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::property::config_error;
+use super::security::SecurityProtocol;
 use super::settings;
 use super::value::Value;
 use crate::error::Error;
+use crate::sasl::SaslMechanism;
+use crate::secret::Secret;
 use crate::time::Duration;
 
 /// One entry of `bootstrap.servers`.
@@ -103,6 +106,22 @@ settings! {
         "metadata.max.age.ms" ["topic.metadata.refresh.interval.ms"] metadata_max_age: Duration = Duration::from_secs(300);
         /// How long a connection may be idle before it is closed.
         "connections.max.idle.ms" connections_max_idle: Duration = Duration::from_secs(540);
+        /// How the listeners are spoken to: in the clear or in TLS, with or without authentication.
+        "security.protocol" security_protocol: SecurityProtocol = SecurityProtocol::Plaintext;
+        /// How this client proves who it is, where `security.protocol` has SASL in it.
+        "sasl.mechanism" ["sasl.mechanisms"] sasl_mechanism: Option<SaslMechanism> = None;
+        /// The user's name, for PLAIN and SCRAM.
+        "sasl.username" sasl_username: String = String::new();
+        /// The user's password, for PLAIN and SCRAM. It is shown nowhere.
+        "sasl.password" sasl_password: Secret<String> = Secret(String::new());
+        /// Whether PLAIN and OAUTHBEARER may show their secrets to everybody on the way, for lack of TLS.
+        "sasl.allow.without.tls" sasl_allow_without_tls: bool = false;
+        /// A file of PEM certificates: who may vouch for the brokers. Empty: whom this host trusts.
+        "ssl.ca.location" ["ssl.truststore.location"] ssl_ca_location: String = String::new();
+        /// A file of PEM certificates that this client shows, its own first. Empty: it shows none.
+        "ssl.certificate.location" ssl_certificate_location: String = String::new();
+        /// A file with the PEM private key that belongs to `ssl.certificate.location`. Empty: it is in that same file.
+        "ssl.key.location" ssl_key_location: String = String::new();
         /// Whether asking for a topic may create it, where the broker allows that too.
         "allow.auto.create.topics" allow_auto_create_topics: bool = true;
     }
@@ -135,6 +154,7 @@ impl CommonConfig {
         if self.memory_budget < 1 << 20 {
             return Err(config_error("memory.budget", "at least 1048576 (1 MiB)"));
         }
+        self.check_security()?;
         for (key, value) in [
             ("request.timeout.ms", self.request_timeout),
             (

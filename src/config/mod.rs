@@ -8,6 +8,7 @@ mod consumer;
 mod nearest;
 mod producer;
 mod property;
+mod security;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,6 +17,7 @@ pub use common::{CommonConfig, Server};
 pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
 pub use producer::{Acks, ProducerConfig};
 pub use property::{EffectiveSetting, SettingDescription};
+pub use security::SecurityProtocol;
 
 /// Defines a configuration struct, its defaults, its builder methods and its rows in the table, from one text.
 macro_rules! settings {

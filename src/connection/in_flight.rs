@@ -45,6 +45,20 @@ impl Pending {
             long_poll: options.long_poll.is_some(),
         }
     }
+
+    /// A request of the connection's own.
+    pub(super) fn of_connection(
+        api: ApiKey,
+        version: i16,
+        correlation: i32,
+        end: u64,
+        options: &SendOptions,
+    ) -> Self {
+        Self {
+            token: None,
+            ..Self::new(Token(0), api, version, correlation, end, options)
+        }
+    }
 }
 
 /// Requests of one kind in the order in which they will end; the clock runs for the first one only, since the broker

@@ -4,17 +4,20 @@
 //! a request is an [`Outgoing`] and its answer a frame.
 
 mod answer;
+mod authentication;
 mod handshake;
 mod in_flight;
 mod outbound;
 mod outgoing;
 mod receive;
+mod session;
 mod state;
 mod versions;
 
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -24,10 +27,13 @@ pub(crate) use versions::Versions;
 
 use crate::budget::{Budget, Category};
 use crate::engine::{
-    CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Host, NodeId, Output, Peer,
+    CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Host, Job, JobResult, NodeId,
+    Output, Peer,
 };
 use crate::error::{Error, ErrorKind, Step};
 use crate::limits::{FLUSH_TIMEOUT, FRAME_MAX, FRAME_MAX_HANDSHAKE};
+use crate::random::Random;
+use crate::sasl::{Credentials, Nonces};
 use crate::time::{Duration, Instant};
 use crate::wire::Str;
 use crate::wire::pool::BufferPool;
@@ -36,7 +42,7 @@ use in_flight::{InFlight, Pending};
 use outbound::Outbound;
 use outgoing::unencodable;
 use receive::{Frame, Receiver};
-use state::{Closing, Handshaking, Ready, State, Why};
+use state::{Awaited, Closing, Handshaking, Ready, Session, State, Why};
 
 /// What a connection acts on: everything that outlives it.
 pub(crate) struct Effects<'a> {
@@ -45,6 +51,8 @@ pub(crate) struct Effects<'a> {
     pub(crate) pool: &'a mut BufferPool,
     pub(crate) actions: &'a mut VecDeque<Output<()>>,
     pub(crate) reports: &'a mut Vec<Report>,
+    pub(crate) random: &'a mut Random,
+    pub(crate) nonces: &'a mut Nonces,
 }
 
 /// What a connection has to say to the cluster around it.
@@ -52,6 +60,8 @@ pub(crate) struct Effects<'a> {
 pub(crate) enum Report {
     /// The handshake is complete.
     Ready,
+    /// The connection needs this done; its result goes to [`Connection::on_job`].
+    Work { conn: ConnectionId, job: Job },
     /// A request has come to its end.
     Ended {
         token: Option<Token>,
@@ -65,6 +75,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) client_id: Str,
     pub(crate) max_in_flight: usize,
     pub(crate) max_idle: Duration,
+    /// Who the client says it is, where the brokers want to know.
+    pub(crate) credentials: Option<Arc<Credentials>>,
 }
 
 /// Whom a connection is for, and where it goes.
@@ -181,6 +193,7 @@ impl Connection {
             State::Ready(ready) => {
                 ready.in_flight.len() < self.settings.max_in_flight
                     && ready.muted_until.is_none()
+                    && !ready.session.is_being_renewed()
                     && self.outbound.has_room()
             }
             State::Connecting { .. }
@@ -235,10 +248,13 @@ impl Connection {
                         "idle connection closes",
                     ),
                 };
-                match ready.muted_until {
-                    Some(until) if until < work.0 => Some((until, "throttling by the broker ends")),
-                    Some(_) | None => Some(work),
-                }
+                let muted = ready
+                    .muted_until
+                    .map(|until| (until, "throttling by the broker ends"));
+                [Some(work), muted, ready.session.deadline()]
+                    .into_iter()
+                    .flatten()
+                    .min_by_key(|(at, _)| *at)
             }
             State::Closing(closing) => closing
                 .abort_at
@@ -262,12 +278,18 @@ impl Connection {
                 if ready.muted_until.is_some_and(|until| until <= now) {
                     ready.muted_until = None;
                 }
+                let session_due = ready
+                    .session
+                    .deadline()
+                    .is_some_and(|(deadline, _)| deadline <= now);
                 if let Some(overdue) = ready.in_flight.overdue(now).copied() {
                     self.request_timed_out(&overdue, fx);
                 } else if ready.in_flight.is_empty()
                     && ready.idle_since + self.settings.max_idle <= now
                 {
                     self.close(fx);
+                } else if session_due {
+                    self.on_session_deadline(fx);
                 }
             }
             State::Closing(closing) if closing.abort_at.is_some_and(|at| at <= now) => {
@@ -313,8 +335,14 @@ impl Connection {
     pub(crate) fn on_connected(&mut self, fx: &mut Effects<'_>) -> bool {
         match &self.state {
             State::Connecting { deadline } => {
-                let deadline = *deadline;
-                self.ask(HandshakeStep::FIRST, deadline, fx);
+                self.state.move_to_handshaking(Handshaking {
+                    deadline: *deadline,
+                    step: HandshakeStep::first(self.settings.credentials.as_ref()),
+                    awaited: Awaited::Room,
+                    session: Session::Endless,
+                    receiver: Receiver::default(),
+                });
+                self.ask(fx);
                 true
             }
             State::Closing(_) => true,
@@ -322,18 +350,17 @@ impl Connection {
         }
     }
 
-    fn ask(&mut self, step: HandshakeStep, deadline: Instant, fx: &mut Effects<'_>) {
+    /// Asks the question that the handshake's step has come to.
+    fn ask(&mut self, fx: &mut Effects<'_>) {
         let correlation = self.correlation();
-        let frame = step.ask(correlation, &self.settings.client_id, fx.pool.take(0));
-        match frame {
+        let State::Handshaking(handshaking) = &mut self.state else {
+            return;
+        };
+        let step = &handshaking.step;
+        match step.ask(correlation, &self.settings.client_id, fx.pool.take(0)) {
             Ok(frame) => {
+                handshaking.awaited = Awaited::Answer { correlation };
                 self.outbound.push(self.id, frame, fx.actions);
-                self.state.move_to_handshaking(Handshaking {
-                    deadline,
-                    step,
-                    correlation,
-                    receiver: Receiver::default(),
-                });
             }
             Err(error) => {
                 let error = Error::new(ErrorKind::Misuse)
@@ -341,6 +368,45 @@ impl Connection {
                     .in_step(step.step());
                 self.fail(error, fx);
             }
+        }
+    }
+
+    fn on_verdict(&mut self, verdict: Result<Verdict, Error>, fx: &mut Effects<'_>) {
+        let now = fx.now;
+        let State::Handshaking(handshaking) = &mut self.state else {
+            return;
+        };
+        match verdict {
+            Ok(Verdict::Ask) => self.ask(fx),
+            Ok(Verdict::Work(job)) => {
+                handshaking.awaited = Awaited::Job;
+                fx.reports.push(Report::Work { conn: self.id, job });
+            }
+            Ok(Verdict::Authenticated { lifetime }) => {
+                handshaking.session = Session::of(lifetime, now, fx.random);
+                handshaking.step = HandshakeStep::api_versions();
+                self.ask(fx);
+            }
+            Ok(Verdict::Done {
+                versions,
+                throttle_time_ms,
+            }) => self.become_ready(versions, throttle_time_ms, fx),
+            Err(error) => {
+                let step = handshaking.step.step();
+                self.fail(error.in_step(step), fx);
+            }
+        }
+    }
+
+    /// Work that [`Report::Work`] gave away is done.
+    pub(crate) fn on_job(&mut self, result: JobResult, fx: &mut Effects<'_>) {
+        match &mut self.state {
+            State::Handshaking(handshaking) => {
+                let verdict = handshaking.step.on_job(result);
+                self.on_verdict(verdict, fx);
+            }
+            State::Ready(_) => self.on_session_job(result, fx),
+            State::Connecting { .. } | State::Closing(_) | State::Closed => {}
         }
     }
 
@@ -358,10 +424,13 @@ impl Connection {
     pub(crate) fn on_received(&mut self, data: &mut &[u8], fx: &mut Effects<'_>) {
         let received = match &mut self.state {
             State::Handshaking(handshaking) => {
-                let expected = Some(receive::Expected {
-                    correlation: handshaking.correlation,
-                    allowance: 0,
-                });
+                let expected = match handshaking.awaited {
+                    Awaited::Answer { correlation } => Some(receive::Expected {
+                        correlation,
+                        allowance: 0,
+                    }),
+                    Awaited::Room | Awaited::Job => None,
+                };
                 handshaking.receiver.receive(
                     data,
                     expected,
@@ -407,18 +476,10 @@ impl Connection {
     fn on_frame(&mut self, frame: Frame, fx: &mut Effects<'_>) {
         match &mut self.state {
             State::Handshaking(handshaking) => {
-                let (step, deadline) = (handshaking.step, handshaking.deadline);
-                let verdict = step.on_answer(&frame.bytes);
+                let verdict = handshaking.step.on_answer(&frame.bytes, fx.nonces);
                 fx.budget.give_back(frame.category, frame.taken);
                 fx.pool.recycle(frame.bytes);
-                match verdict {
-                    Ok(Verdict::Next(step)) => self.ask(step, deadline, fx),
-                    Ok(Verdict::Done {
-                        versions,
-                        throttle_time_ms,
-                    }) => self.become_ready(versions, throttle_time_ms, fx),
-                    Err(error) => self.fail(error.in_step(step.step()), fx),
-                }
+                self.on_verdict(verdict, fx);
             }
             State::Ready(ready) => {
                 ready.idle_since = fx.now;
@@ -427,6 +488,10 @@ impl Connection {
                     fx.budget.give_back(frame.category, frame.taken);
                     return;
                 };
+                if ready.session.awaits(request.correlation) {
+                    self.on_session_answer(frame, fx);
+                    return;
+                }
                 let answer = self.response(&request, frame, fx);
                 fx.reports.push(Report::Ended {
                     token: request.token,
@@ -463,8 +528,17 @@ impl Connection {
     }
 
     fn become_ready(&mut self, versions: Versions, throttle_time_ms: i32, fx: &mut Effects<'_>) {
+        let session = match &mut self.state {
+            State::Handshaking(handshaking) => {
+                core::mem::replace(&mut handshaking.session, Session::Endless)
+            }
+            State::Connecting { .. } | State::Ready(_) | State::Closing(_) | State::Closed => {
+                Session::Endless
+            }
+        };
         self.state.move_to_ready(Ready {
             versions,
+            session,
             receiver: Receiver::default(),
             in_flight: InFlight::default(),
             idle_since: fx.now,
@@ -562,6 +636,7 @@ impl Connection {
                         answer: Answer::Sent,
                     });
                 }
+                self.on_session_room(fx);
             }
             State::Closing(Closing { in_flight, .. }) => {
                 self.outbound.accept(self.id, bytes, fx.actions);
@@ -686,20 +761,50 @@ impl Connection {
     }
 
     fn lost(&self, cause: CloseCause, step: Option<Step>) -> Why {
-        let mut error = Error::new(ErrorKind::Disconnected)
+        let step = match cause {
+            CloseCause::Tls(_) => Some(Step::Tls),
+            CloseCause::Local
+            | CloseCause::EndOfStream
+            | CloseCause::Refused
+            | CloseCause::Reset
+            | CloseCause::Unreachable
+            | CloseCause::TimedOut
+            | CloseCause::Other => step,
+        };
+        // Who cannot be trusted, or does not trust, will not be another one after a while.
+        let kind = match cause {
+            CloseCause::Tls(failure) if failure.lasts() => ErrorKind::Unauthenticated,
+            CloseCause::Tls(_)
+            | CloseCause::Local
+            | CloseCause::EndOfStream
+            | CloseCause::Refused
+            | CloseCause::Reset
+            | CloseCause::Unreachable
+            | CloseCause::TimedOut
+            | CloseCause::Other => ErrorKind::Disconnected,
+        };
+        let mut error = Error::new(kind)
             .with_detail(cause)
             .at_broker(self.target.name());
         if let Some(step) = step {
             error = error.in_step(step);
         }
         if let Some(hint) = match (step, cause) {
+            (_, CloseCause::Tls(failure)) => Some(failure.hint()),
             (Some(Step::Connect), CloseCause::Refused) => {
                 Some("check that a broker is running there and that the port is right")
             }
             (Some(Step::Connect), _) => Some("check the address and the network to it"),
+            (Some(Step::Authenticate), _) => Some(
+                "the listener may want TLS or no SASL at all (security.protocol), or not these credentials",
+            ),
             (Some(Step::ApiVersions), _) => {
                 Some("the listener may want TLS or SASL (security.protocol), or is not Kafka")
             }
+            (
+                Some(Step::Metadata | Step::InitProducerId),
+                CloseCause::EndOfStream | CloseCause::Reset,
+            ) => Some("a listener that wants SASL closes at the first request (security.protocol)"),
             (_, _) => None,
         } {
             error = error.with_hint(hint);

@@ -9,6 +9,9 @@
 //!
 //! What only one state has lies inside it, so leaving the state ends it. Must not know what happens on a transition.
 
+use alloc::boxed::Box;
+
+use super::authentication::Authentication;
 use super::handshake::HandshakeStep;
 use super::in_flight::InFlight;
 use super::receive::Receiver;
@@ -35,8 +38,35 @@ pub(super) enum State {
 pub(super) struct Handshaking {
     pub(super) deadline: Instant,
     pub(super) step: HandshakeStep,
-    pub(super) correlation: i32,
+    pub(super) awaited: Awaited,
+    pub(super) session: Session,
     pub(super) receiver: Receiver,
+}
+
+/// What an authentication, or another step of the handshake, cannot go on without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Room on the socket for the question.
+    Room,
+    /// The answer with this correlation id.
+    Answer { correlation: i32 },
+    /// The end of work given away.
+    Job,
+}
+
+/// How long the broker takes this client for who it said it is (KIP-368).
+#[derive(Debug)]
+pub(super) enum Session {
+    /// As long as the connection lives.
+    Endless,
+    /// Until a while after this, when it has to be renewed.
+    RenewAt(Instant),
+    /// It is being renewed: no request stands between the questions of the authentication.
+    Renewing {
+        authentication: Box<Authentication>,
+        awaited: Awaited,
+        deadline: Instant,
+    },
 }
 
 #[derive(Debug)]
@@ -46,6 +76,7 @@ pub(super) struct Ready {
     pub(super) in_flight: InFlight,
     /// Since when nothing is in flight; only then does it say anything.
     pub(super) idle_since: Instant,
+    pub(super) session: Session,
     /// Until when the broker wants to hear nothing (KIP-219).
     pub(super) muted_until: Option<Instant>,
 }
@@ -70,10 +101,10 @@ pub(super) enum Why {
 }
 
 impl State {
-    /// `Connecting → Handshaking`, and from one step to the next.
+    /// `Connecting → Handshaking`.
     pub(super) fn move_to_handshaking(&mut self, handshaking: Handshaking) {
         debug_assert!(
-            matches!(self, Self::Connecting { .. } | Self::Handshaking(_)),
+            matches!(self, Self::Connecting { .. }),
             "handshake in {}",
             self.name()
         );

@@ -47,7 +47,10 @@ impl Producer {
         let area = match result {
             JobResult::Compressed(Ok(area)) => Some(area),
             // The records are not lost for that.
-            JobResult::Compressed(Err(_)) | JobResult::Refused => None,
+            JobResult::Compressed(Err(_))
+            | JobResult::Refused
+            | JobResult::Proven { .. }
+            | JobResult::Token(_) => None,
         };
         let Some(slot) = self.slots.get_mut(id.0 as usize) else {
             return;

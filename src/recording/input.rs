@@ -3,13 +3,17 @@
 //! Must not know what an engine does with them.
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use ::bytes::Bytes;
 
 use super::{Decoder, Encoder, RecordingError, TAG_INPUT};
-use crate::engine::{CloseCause, ConnectionId, Input, JobId, JobResult, ResolveError, ResolveId};
+use crate::engine::{
+    CloseCause, ConnectionId, Input, JobId, JobResult, ResolveError, ResolveId, TlsFailure,
+};
+use crate::secret::Secret;
 use crate::time::{Instant, UnixMillis};
 
 const RESOLVED: u8 = 1;
@@ -19,6 +23,9 @@ const SENT: u8 = 4;
 const CLOSED: u8 = 5;
 const JOB_DONE: u8 = 6;
 const TIMEOUT: u8 = 7;
+
+/// From here on the numbers are those of failures of TLS.
+const TLS_FROM: u8 = 100;
 
 const CAUSES: [CloseCause; 7] = [
     CloseCause::Local,
@@ -78,21 +85,42 @@ fn encode(input: &Input<'_>, out: &mut Encoder<'_>) {
         Input::JobDone { id, result } => {
             out.put_u8(JOB_DONE);
             out.put_u64(id.0);
-            match result {
-                JobResult::Compressed(Ok(bytes)) => {
-                    out.put_u8(0);
-                    out.put_bytes(bytes);
-                }
-                JobResult::Compressed(Err(why)) => {
-                    out.put_u8(1);
-                    out.put_bytes(why.as_bytes());
-                }
-                JobResult::Refused => out.put_u8(2),
-            }
+            encode_result(result, out);
         }
         Input::Timeout { wall } => {
             out.put_u8(TIMEOUT);
             out.put_i64(wall.0);
+        }
+    }
+}
+
+fn encode_result(result: &JobResult, out: &mut Encoder<'_>) {
+    match result {
+        JobResult::Compressed(Ok(bytes)) => {
+            out.put_u8(0);
+            out.put_bytes(bytes);
+        }
+        JobResult::Compressed(Err(why)) => {
+            out.put_u8(1);
+            out.put_bytes(why.as_bytes());
+        }
+        JobResult::Refused => out.put_u8(2),
+        JobResult::Proven {
+            proof,
+            server_signature,
+        } => {
+            out.put_u8(3);
+            out.put_bytes(proof);
+            out.put_bytes(server_signature);
+        }
+        // A placeholder of the same length: the replay says it in place of the token, and both are masked.
+        JobResult::Token(Ok(token)) => {
+            out.put_u8(4);
+            out.put_bytes(&vec![b'*'; token.len()]);
+        }
+        JobResult::Token(Err(why)) => {
+            out.put_u8(5);
+            out.put_bytes(why.as_bytes());
         }
     }
 }
@@ -141,8 +169,8 @@ fn decode<'a>(from: &mut Decoder<'a>) -> Result<Input<'a>, RecordingError> {
         CLOSED => Input::Closed {
             conn: ConnectionId(number(from)?),
             cause: {
-                let cause = usize::from(from.get_u8()?);
-                *CAUSES.get(cause).ok_or(from.error("why a socket closed"))?
+                let number = from.get_u8()?;
+                cause_of(number).ok_or(from.error("why a socket closed"))?
             },
             sent: number(from)?,
         },
@@ -152,6 +180,12 @@ fn decode<'a>(from: &mut Decoder<'a>) -> Result<Input<'a>, RecordingError> {
                 0 => JobResult::Compressed(Ok(Bytes::copy_from_slice(from.get_bytes()?))),
                 1 => JobResult::Compressed(Err(String::from(from.get_str()?))),
                 2 => JobResult::Refused,
+                3 => JobResult::Proven {
+                    proof: from.get_bytes()?.to_vec(),
+                    server_signature: from.get_bytes()?.to_vec(),
+                },
+                4 => JobResult::Token(Ok(Secret(String::from(from.get_str()?)))),
+                5 => JobResult::Token(Err(String::from(from.get_str()?))),
                 _ => return Err(from.error("the result of a job")),
             },
         },
@@ -160,6 +194,15 @@ fn decode<'a>(from: &mut Decoder<'a>) -> Result<Input<'a>, RecordingError> {
         },
         _ => return Err(from.error("a kind of input")),
     })
+}
+
+fn cause_of(number: u8) -> Option<CloseCause> {
+    match number.checked_sub(TLS_FROM) {
+        None => CAUSES.get(usize::from(number)).copied(),
+        Some(failure) => TlsFailure::ALL
+            .get(usize::from(failure))
+            .map(|failure| CloseCause::Tls(*failure)),
+    }
 }
 
 fn cause_number(cause: CloseCause) -> u8 {
@@ -171,6 +214,11 @@ fn cause_number(cause: CloseCause) -> u8 {
         CloseCause::Unreachable => 4,
         CloseCause::TimedOut => 5,
         CloseCause::Other => 6,
+        CloseCause::Tls(failure) => {
+            let place = TlsFailure::ALL.iter().position(|known| *known == failure);
+            let place = place.and_then(|place| u8::try_from(place).ok());
+            TLS_FROM.saturating_add(place.unwrap_or(u8::MAX))
+        }
     }
 }
 
@@ -205,7 +253,21 @@ fn get_address(from: &mut Decoder<'_>) -> Result<SocketAddr, RecordingError> {
 mod tests {
     use super::*;
     use alloc::format;
-    use alloc::vec;
+
+    fn results() -> impl Iterator<Item = JobResult> {
+        [
+            JobResult::Compressed(Ok(Bytes::from_static(b"zip"))),
+            JobResult::Compressed(Err(String::from("no"))),
+            JobResult::Refused,
+            JobResult::Proven {
+                proof: vec![1, 2],
+                server_signature: vec![3],
+            },
+            JobResult::Token(Ok(Secret(String::from("secret")))),
+            JobResult::Token(Err(String::from("none"))),
+        ]
+        .into_iter()
+    }
 
     #[test]
     fn every_input_comes_back_as_it_was() {
@@ -235,23 +297,16 @@ mod tests {
             Input::Connected { conn },
             Input::Received { conn, data: b"abc" },
             Input::Sent { conn, bytes: 12 },
-            Input::JobDone {
-                id: JobId(4),
-                result: JobResult::Compressed(Ok(Bytes::from_static(b"zip"))),
-            },
-            Input::JobDone {
-                id: JobId(5),
-                result: JobResult::Compressed(Err(String::from("no"))),
-            },
-            Input::JobDone {
-                id: JobId(6),
-                result: JobResult::Refused,
-            },
             Input::Timeout {
                 wall: UnixMillis(-1),
             },
         ];
-        for cause in CAUSES {
+        inputs.extend(results().map(|result| Input::JobDone {
+            id: JobId(4),
+            result,
+        }));
+        let failures = TlsFailure::ALL.map(CloseCause::Tls);
+        for cause in CAUSES.into_iter().chain(failures) {
             inputs.push(Input::Closed {
                 conn,
                 cause,

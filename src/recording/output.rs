@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::input::put_address;
 use super::{Decoder, Encoder, Recordable, RecordingError, TAG_OUTPUT};
 use crate::engine::{CloseMode, Job, Output};
+use crate::wire::ApiKey;
 
 const RESOLVE: u8 = 1;
 const OPEN: u8 = 2;
@@ -17,6 +18,21 @@ const WORK: u8 = 5;
 const EVENT: u8 = 6;
 const DIAGNOSTIC: u8 = 7;
 const IDLE: u8 = 8;
+
+// Behind the numbers of the codecs.
+const PROVE: u8 = 100;
+const FETCH_TOKEN: u8 = 101;
+
+/// What stands in front of a request's secrets: size, API, version and correlation id.
+const VISIBLE: usize = 12;
+
+/// The bytes of a frame without the secrets that it carries: those of SaslAuthenticate.
+fn masked(mut frame: Vec<u8>) -> Vec<u8> {
+    if frame.get(4..6) == Some(&ApiKey::SASL_AUTHENTICATE.0.to_be_bytes()[..]) {
+        frame.iter_mut().skip(VISIBLE).for_each(|byte| *byte = b'*');
+    }
+    frame
+}
 
 /// Appends an output to a recording.
 pub fn put_output<E: Recordable>(output: &Output<E::Event>, to: &mut Vec<u8>) {
@@ -52,7 +68,7 @@ pub(super) fn encode<E: Recordable>(output: &Output<E::Event>, out: &mut Encoder
         Output::Write { conn, data } => {
             out.put_u8(WRITE);
             out.put_u64(conn.0);
-            out.put_bytes(&data.to_vec());
+            out.put_bytes(&masked(data.to_vec()));
         }
         Output::Close { conn, mode } => {
             out.put_u8(CLOSE);
@@ -65,17 +81,7 @@ pub(super) fn encode<E: Recordable>(output: &Output<E::Event>, out: &mut Encoder
         Output::Work { id, job } => {
             out.put_u8(WORK);
             out.put_u64(id.0);
-            match job {
-                Job::Compress {
-                    codec,
-                    level,
-                    records,
-                } => {
-                    out.put_u8(codec.id());
-                    out.put_option(*level, Encoder::put_i32);
-                    out.put_bytes(records);
-                }
-            }
+            encode_job(job, out);
         }
         Output::Event(event) => {
             out.put_u8(EVENT);
@@ -92,6 +98,26 @@ pub(super) fn encode<E: Recordable>(output: &Output<E::Event>, out: &mut Encoder
                 out.put_bytes(wake.why.as_bytes());
             });
         }
+    }
+}
+
+fn encode_job(job: &Job, out: &mut Encoder<'_>) {
+    match job {
+        Job::Compress {
+            codec,
+            level,
+            records,
+        } => {
+            out.put_u8(codec.id());
+            out.put_option(*level, Encoder::put_i32);
+            out.put_bytes(records);
+        }
+        // Neither the password nor how long it is.
+        Job::Prove(proofs) => {
+            out.put_u8(PROVE);
+            out.put_debug(proofs);
+        }
+        Job::FetchToken => out.put_u8(FETCH_TOKEN),
     }
 }
 

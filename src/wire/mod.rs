@@ -28,6 +28,7 @@ pub mod varint;
 mod version;
 mod writer;
 
+pub use crate::secret::Secret;
 pub use api_key::ApiKey;
 #[cfg(feature = "legacy")]
 pub(crate) use crc::crc32;
@@ -39,7 +40,6 @@ pub(crate) use schema::message;
 #[cfg(feature = "messages")]
 pub use schema::{Description, FieldDescription};
 pub use schema::{Message, Request};
-pub use secret::Secret;
 pub use segments::Segments;
 pub use string::Str;
 pub use uuid::Uuid;

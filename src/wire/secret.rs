@@ -1,42 +1,11 @@
-//! Owns values that no log may ever show. Knows not whose secrets they are.
+//! Owns how secrets are encoded: as what they hold. Knows not whose secrets they are.
 
 #[cfg(feature = "messages")]
 use super::FieldDescription;
 use super::{DecodeError, EncodeError, Nullable, Reader, Wire, Writer};
+use crate::secret::Secret;
 #[cfg(feature = "messages")]
 use alloc::vec::Vec;
-use core::fmt;
-use core::ops::Deref;
-
-/// A value of the protocol that is a password, a key, or as good as one: encoded as what it holds, and never printed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret<T>(
-    /// The secret itself.
-    pub T,
-);
-
-impl<T> fmt::Debug for Secret<T> {
-    /// Says nothing of the value, not even its length.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-impl<T> Deref for Secret<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> From<T> for Secret<T> {
-    #[inline]
-    fn from(value: T) -> Self {
-        Self(value)
-    }
-}
 
 impl<T: Wire> Wire for Secret<T> {
     const SMALLEST: usize = T::SMALLEST;

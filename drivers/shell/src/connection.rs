@@ -16,8 +16,10 @@ use klamm::{CloseCause, CloseMode, ConnectionId, Host, Input};
 use crate::after::After;
 use crate::role::Role;
 use crate::runtime::{Runtime, Socket};
+use crate::security::Security;
 use crate::shared::Shared;
 use crate::state::Phase;
+use crate::tls::{Secured, failure_of};
 
 /// One read: large enough that a busy connection is read with few calls, small enough to stay in the cache.
 const READ_BUFFER: usize = 64 << 10;
@@ -32,6 +34,7 @@ const ROUNDS_MAX: usize = 32;
 pub(crate) struct Connection<RT: Runtime, R: Role> {
     runtime: RT,
     shared: Arc<Shared<R>>,
+    security: Security,
     conn: ConnectionId,
     /// Taken from the engine, not yet accepted by the socket.
     writing: VecDeque<Bytes>,
@@ -43,10 +46,16 @@ pub(crate) struct Connection<RT: Runtime, R: Role> {
 }
 
 impl<RT: Runtime, R: Role> Connection<RT, R> {
-    pub(crate) fn new(runtime: RT, shared: Arc<Shared<R>>, conn: ConnectionId) -> Self {
+    pub(crate) fn new(
+        runtime: RT,
+        shared: Arc<Shared<R>>,
+        security: Security,
+        conn: ConnectionId,
+    ) -> Self {
         Self {
             runtime,
             shared,
+            security,
             conn,
             writing: VecDeque::new(),
             sent: 0,
@@ -77,24 +86,16 @@ impl<RT: Runtime, R: Role> Connection<RT, R> {
         host: Host,
         port: u16,
         addr: Option<SocketAddr>,
-    ) -> Result<RT::Socket, CloseCause> {
-        let runtime = self.runtime.clone();
+    ) -> Result<Secured<RT::Socket>, CloseCause> {
+        let (runtime, security) = (self.runtime.clone(), self.security.clone());
         let mut connected = pin!(async move {
-            let addr = match addr {
-                Some(addr) => addr,
-                None => {
-                    let addresses = runtime.resolve(host, port).await?;
-                    *addresses.first().ok_or(io::ErrorKind::AddrNotAvailable)?
-                }
-            };
-            runtime.connect(addr).await
+            let socket = open(&runtime, &host, port, addr).await;
+            let socket = socket.map_err(|error| cause_of(&error))?;
+            security.secure(socket, &host).await
         });
         poll_fn(|cx| match self.exchange(cx, &[]) {
             Some(CloseMode::Abort | CloseMode::Flush) => Poll::Ready(Err(CloseCause::Local)),
-            None => connected
-                .as_mut()
-                .poll(cx)
-                .map_err(|error| cause_of(&error)),
+            None => connected.as_mut().poll(cx),
         })
         .await
     }
@@ -165,6 +166,22 @@ impl<RT: Runtime, R: Role> Drop for Connection<RT, R> {
         });
         drop(outbox);
     }
+}
+
+async fn open<RT: Runtime>(
+    runtime: &RT,
+    host: &Host,
+    port: u16,
+    addr: Option<SocketAddr>,
+) -> io::Result<RT::Socket> {
+    let addr = match addr {
+        Some(addr) => addr,
+        None => {
+            let addresses = runtime.resolve(host.clone(), port).await?;
+            *addresses.first().ok_or(io::ErrorKind::AddrNotAvailable)?
+        }
+    };
+    runtime.connect(addr).await
 }
 
 /// The connection while its socket is open.
@@ -260,7 +277,10 @@ impl<S: Socket> Open<S> {
     clippy::wildcard_enum_match_arm,
     reason = "the kinds of `std` are many, and may become more"
 )]
-fn cause_of(error: &io::Error) -> CloseCause {
+pub(crate) fn cause_of(error: &io::Error) -> CloseCause {
+    if let Some(cause) = failure_of(error) {
+        return cause;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => CloseCause::Refused,
         io::ErrorKind::ConnectionReset

@@ -13,7 +13,8 @@ use crate::answer::Answer;
 use crate::connection::Connection;
 use crate::role::Role;
 use crate::runtime::{Runtime, Timer};
-use crate::shared::{Shared, run_job};
+use crate::security::Security;
+use crate::shared::Shared;
 use crate::state::{Chore, Phase};
 
 /// Deadlines that one poll of the task fires before it lets others run.
@@ -23,6 +24,7 @@ const LOOKS_MAX: usize = 16;
 pub(crate) struct Driver<RT: Runtime, R: Role> {
     runtime: RT,
     shared: Arc<Shared<R>>,
+    security: Security,
     timer: RT::Timer,
     /// What the timer is set to.
     set: Option<Instant>,
@@ -30,11 +32,12 @@ pub(crate) struct Driver<RT: Runtime, R: Role> {
 
 impl<RT: Runtime, R: Role> Driver<RT, R> {
     /// Starts the task of a client.
-    pub(crate) fn start(runtime: RT, shared: Arc<Shared<R>>) {
+    pub(crate) fn start(runtime: RT, shared: Arc<Shared<R>>, security: Security) {
         let timer = runtime.timer();
         let driver = Self {
             runtime: runtime.clone(),
             shared,
+            security,
             timer,
             set: None,
         };
@@ -106,13 +109,15 @@ impl<RT: Runtime, R: Role> Driver<RT, R> {
                 port,
                 addr,
             } => {
-                let connection = Connection::new(self.runtime.clone(), shared, conn);
+                let connection =
+                    Connection::new(self.runtime.clone(), shared, self.security.clone(), conn);
                 self.runtime.spawn(connection.run(host, port, addr));
             }
             Chore::Work { id, job } => {
                 let answer = Answer::to_job(shared, id);
+                let security = self.security.clone();
                 self.runtime
-                    .spawn_blocking(move || answer.result(run_job(job)));
+                    .spawn_blocking(move || answer.result(security.run(job)));
             }
         }
     }

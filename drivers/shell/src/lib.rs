@@ -12,10 +12,12 @@ mod consumer;
 mod diagnostics;
 mod driver;
 mod ops;
+mod options;
 mod producer;
 mod recorder;
 mod role;
 mod runtime;
+mod security;
 mod shared;
 mod start;
 mod state;
@@ -23,7 +25,12 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wait;
+
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use rustls;
 
 #[doc(no_inline)]
 pub use klamm::config::{ConsumerConfig, ProducerConfig};
@@ -39,6 +46,7 @@ pub use klamm::{
 
 pub use clock::{monotonic_clock, wall_clock};
 pub use consumer::{Batch, CommitError, Consumer, ConsumerRecord, RecordStream, Records, Reset};
+pub use options::Options;
 pub use producer::{
     BatchDelivery, BatchOutcome, BatchRefused, Delivery, NewRecord, NotAccepted, Producer, Receipt,
     SendError, Target,

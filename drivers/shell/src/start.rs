@@ -2,30 +2,39 @@
 //!
 //! Must not know what the client is for.
 
-use std::io::Write;
 use std::sync::Arc;
 
-use klamm::config::EffectiveSetting;
+use klamm::config::{CommonConfig, EffectiveSetting};
 use klamm::recording::{Header, Recordable};
 use klamm::{Error, ErrorKind, Instant, UnixMillis};
 
 use crate::driver::Driver;
+use crate::options::Options;
 use crate::recorder::Recorder;
 use crate::role::Role;
 use crate::runtime::Runtime;
+use crate::security::Security;
 use crate::shared::{Clocks, Shared};
 use crate::state::State;
-
-/// Where a recording goes, and the configuration that it begins with.
-pub(crate) type Sink = (Box<dyn Write + Send>, Vec<EffectiveSetting>);
+use crate::tls::Tls;
 
 /// Makes an engine and starts its task.
 pub(crate) fn start<R: Role>(
     runtime: impl Runtime,
     role: R,
-    sink: Option<Sink>,
+    config: &CommonConfig,
+    options: Options,
+    settings: impl FnOnce() -> Vec<EffectiveSetting>,
     make: impl FnOnce([u8; 32], Instant, UnixMillis) -> Result<R::Engine, Error>,
 ) -> Result<Arc<Shared<R>>, Error> {
+    #[cfg(feature = "tls")]
+    let tls = |config: &CommonConfig| match options.tls {
+        Some(tls) => Ok(Tls::with(tls)),
+        None => Tls::new(config),
+    };
+    #[cfg(not(feature = "tls"))]
+    let tls = Tls::new;
+    let security = Security::new(config, options.token, tls)?;
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(|error| {
         Error::new(ErrorKind::Misuse).with_detail(format_args!(
@@ -34,12 +43,12 @@ pub(crate) fn start<R: Role>(
     })?;
     let (now, wall) = (runtime.now(), runtime.wall());
     let engine = make(entropy, now, wall)?;
-    let (sink, recorder) = match sink {
+    let (sink, recorder) = match options.recording {
         None => (None, None),
-        Some((sink, settings)) => {
+        Some(sink) => {
             let header = Header {
                 role: R::Engine::ROLE.into(),
-                properties: settings
+                properties: settings()
                     .into_iter()
                     .map(|setting| (setting.name.into(), setting.value))
                     .collect(),
@@ -52,6 +61,6 @@ pub(crate) fn start<R: Role>(
     };
     let state = State::new(engine, role, recorder);
     let shared = Shared::new(state, Clocks::of(&runtime), sink);
-    Driver::start(runtime, Arc::clone(&shared));
+    Driver::start(runtime, Arc::clone(&shared), security);
     Ok(shared)
 }

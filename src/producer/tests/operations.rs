@@ -188,7 +188,9 @@ fn compressing() -> (Desk, crate::engine::TopicHandle, Bytes) {
     });
     desk.append(topic, 0, 10).unwrap();
     assert!(desk.produced.is_empty());
-    let Job::Compress { codec, records, .. } = &desk.jobs[0].1;
+    let Job::Compress { codec, records, .. } = &desk.jobs[0].1 else {
+        panic!("{:?}", desk.jobs);
+    };
     assert_eq!(*codec, Codec::Snappy);
     let records = records.clone();
     (desk, topic, records)

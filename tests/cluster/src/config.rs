@@ -6,6 +6,7 @@ use klamm::{Duration, UnixMillis, VersionRange};
 
 use crate::NodeId;
 use crate::release::Release;
+use crate::sasl::SaslConfig;
 
 /// What a [`Cluster`](crate::Cluster) is made of.
 ///
@@ -46,6 +47,8 @@ pub struct ClusterConfig {
     pub fetch_session_slots: usize,
     /// How groups of consumers are coordinated.
     pub groups: GroupConfig,
+    /// What clients must prove before anything else is served; `None`: nothing.
+    pub sasl: Option<SaslConfig>,
     /// The features that ApiVersions names, such as `transaction.version`; none, unless a test wants some.
     pub features: Vec<Feature>,
     /// How much of what happened is kept to be read.
@@ -82,6 +85,7 @@ impl Default for ClusterConfig {
             fetch_max_bytes: 55 * 1024 * 1024,
             fetch_session_slots: 1000,
             groups: GroupConfig::default(),
+            sasl: None,
             features: Vec::new(),
             record: RecordConfig::default(),
         }

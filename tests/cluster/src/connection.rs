@@ -13,6 +13,7 @@ use crate::fetch_session::FetchContext;
 use crate::history::Cause;
 use crate::journal::EntryKey;
 use crate::produce::ProducedTopic;
+use crate::sasl::Authentication;
 use crate::timers::TimerKey;
 use crate::topology::PartitionId;
 
@@ -111,6 +112,7 @@ pub(crate) struct IllegalSize(pub(crate) i32);
 pub(crate) struct Connection {
     pub(crate) broker: NodeId,
     pub(crate) state: State,
+    pub(crate) authentication: Authentication,
     inbound: BytesMut,
 }
 
@@ -119,6 +121,7 @@ impl Connection {
         Self {
             broker,
             state: State::Reading,
+            authentication: Authentication::Nobody,
             inbound: BytesMut::new(),
         }
     }

@@ -101,7 +101,12 @@ impl Cluster {
             return self.close(call.connection, &why);
         }
         let key = call.connection;
+        if let Some(why) = self.unauthenticated(key, call.api) {
+            return self.close(key, why);
+        }
         let handled = match call.api {
+            ApiKey::SASL_HANDSHAKE => self.with(call, reader, Self::serve_sasl_handshake),
+            ApiKey::SASL_AUTHENTICATE => self.with(call, reader, Self::serve_sasl_authenticate),
             ApiKey::API_VERSIONS => self.with(call, reader, Self::serve_api_versions),
             ApiKey::METADATA => self.with(call, reader, Self::serve_metadata),
             ApiKey::PRODUCE => self.with(call, reader, Self::serve_produce),

@@ -74,7 +74,7 @@
 //! # What it is not
 //! Replication is simple: a follower has all that its leader has after a [delay](ClusterConfig::replication_delay). There
 //! is one controller, which is never wrong. Producers have no transactions (InitProducerId with a transactional id is not
-//! authorized; [markers](Cluster::end_transaction) can be written by the test), nobody authenticates, nothing is
+//! authorized; [markers](Cluster::end_transaction) can be written by the test), nothing is
 //! compacted, committed offsets never expire. Consumer groups (KIP-848) know no regular expressions and take no members of the
 //! classic protocol. APIs that are not advertised are not served.
 
@@ -103,6 +103,7 @@ mod random;
 mod release;
 mod replica;
 mod replication;
+mod sasl;
 #[cfg(feature = "tcp")]
 mod server;
 mod timers;
@@ -124,6 +125,7 @@ pub use journal::RequestEntry;
 pub use log::StoredBatch;
 pub use producer_state::{ProducerBatch, ProducerState};
 pub use release::Release;
+pub use sasl::SaslConfig;
 #[cfg(feature = "tcp")]
 pub use server::Server;
 pub use topology::{Image, PartitionId, PartitionState, TopicState};

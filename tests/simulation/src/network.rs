@@ -50,7 +50,7 @@ impl Arrival {
             Self::Credit(bytes) => hash(trace, &bytes.to_be_bytes()),
             Self::ToBroker(bytes) | Self::ToClient(bytes) => hash(trace, bytes),
             Self::ClientGone => hash(trace, b"gone"),
-            Self::Closed(cause) => hash(trace, &[*cause as u8]),
+            Self::Closed(cause) => hash(trace, format!("{cause:?}").as_bytes()),
             Self::Due(direction) => hash(trace, &[*direction as u8]),
         }
     }

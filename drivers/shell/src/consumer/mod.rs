@@ -28,6 +28,7 @@ use self::hub::Found;
 pub use self::hub::Reset;
 pub use self::reader::RecordStream;
 use crate::ops::Ops;
+use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::start::start;
@@ -63,7 +64,7 @@ impl Consumer {
     /// # Errors
     /// The configuration is not valid, or the operating system gives no entropy.
     pub fn start(config: &ConsumerConfig, runtime: impl Runtime) -> Result<Self, Error> {
-        Self::start_with(config, runtime, None)
+        Self::start_with(config, runtime, Options::new())
     }
 
     /// Starts a consumer of which everything that happens to the engine is recorded into `sink`, for a replay. It costs
@@ -76,19 +77,25 @@ impl Consumer {
         runtime: impl Runtime,
         sink: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
-        Self::start_with(config, runtime, Some(Box::new(sink)))
+        Self::start_with(config, runtime, Options::new().record(sink))
     }
 
-    fn start_with(
+    /// Starts a consumer with what no property can say: TLS of the user's own making, a source of tokens, a recording.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start); and the files that the `ssl.` properties name cannot be read.
+    pub fn start_with(
         config: &ConsumerConfig,
         runtime: impl Runtime,
-        sink: Option<Box<dyn Write + Send>>,
+        options: Options,
     ) -> Result<Self, Error> {
         let moves = Arc::new(AtomicU64::new(0));
         let shared = start(
             runtime,
             ConsumerHub::new(Arc::clone(&moves)),
-            sink.map(|sink| (sink, config.effective_config())),
+            &config.common,
+            options,
+            || config.effective_config(),
             |entropy, now, wall| ConsumerEngine::new(config, entropy, now, wall),
         )?;
         Ok(Self {

@@ -28,6 +28,7 @@ use self::hub::{LineKey, Tried};
 pub use self::record::{NewRecord, Target};
 use self::slot::Place;
 use crate::ops::Ops;
+use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::start::start;
@@ -68,7 +69,7 @@ impl Producer {
     /// # Errors
     /// The configuration is not valid, or the operating system gives no entropy.
     pub fn start(config: &ProducerConfig, runtime: impl Runtime) -> Result<Self, Error> {
-        Self::start_with(config, runtime, None)
+        Self::start_with(config, runtime, Options::new())
     }
 
     /// Starts a producer of which everything that happens to the engine is recorded into `sink`, for a replay. It costs
@@ -81,18 +82,24 @@ impl Producer {
         runtime: impl Runtime,
         sink: impl Write + Send + 'static,
     ) -> Result<Self, Error> {
-        Self::start_with(config, runtime, Some(Box::new(sink)))
+        Self::start_with(config, runtime, Options::new().record(sink))
     }
 
-    fn start_with(
+    /// Starts a producer with what no property can say: TLS of the user's own making, a source of tokens, a recording.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start); and the files that the `ssl.` properties name cannot be read.
+    pub fn start_with(
         config: &ProducerConfig,
         runtime: impl Runtime,
-        sink: Option<Box<dyn Write + Send>>,
+        options: Options,
     ) -> Result<Self, Error> {
         let shared = start(
             runtime,
             ProducerHub::default(),
-            sink.map(|sink| (sink, config.effective_config())),
+            &config.common,
+            options,
+            || config.effective_config(),
             |entropy, now, wall| ProducerEngine::new(config, entropy, now, wall),
         )?;
         let max_block = config.max_block;

@@ -13,6 +13,7 @@ use klamm_cluster::{Cluster, ClusterConfig, ConnectionKey, Output};
 
 use super::{Fake, Flag, Pipe, Step};
 use crate::consumer::Consumer;
+use crate::options::Options;
 use crate::producer::Producer;
 use crate::runtime::Runtime;
 
@@ -34,9 +35,13 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn new(network: Network) -> Self {
+        Self::of(network, ClusterConfig::with_nodes(1))
+    }
+
+    pub(crate) fn of(network: Network, config: ClusterConfig) -> Self {
         let fake = Fake::default();
         fake.open_house();
-        let mut cluster = Cluster::new(ClusterConfig::with_nodes(1));
+        let mut cluster = Cluster::new(config);
         cluster.create_topic("letters", 1).expect("a new topic");
         Self {
             fake,
@@ -47,10 +52,14 @@ impl Town {
     }
 
     pub(crate) fn producer(&self, more: &[(&str, &str)]) -> Producer {
+        self.producer_with(more, Options::new())
+    }
+
+    pub(crate) fn producer_with(&self, more: &[(&str, &str)], options: Options) -> Producer {
         let properties = [("bootstrap.servers", "broker-1:9092")];
         let properties = properties.iter().chain(more).copied();
         let config = ProducerConfig::from_properties(properties).expect("a configuration");
-        Producer::start(&config, self.fake.clone()).expect("a producer")
+        Producer::start_with(&config, self.fake.clone(), options).expect("a producer")
     }
 
     pub(crate) fn consumer(&self) -> Consumer {
@@ -142,6 +151,22 @@ impl Town {
         self.settle();
     }
 
+    /// Lets time pass, and all that happens in it.
+    pub(crate) fn wait(&mut self, duration: klamm::Duration) {
+        let end = self.fake.now() + duration;
+        loop {
+            while self.fake.run_blocking() > 0 {
+                self.settle();
+            }
+            match self.next() {
+                Some(at) if at <= end => self.pass(),
+                Some(_) | None => break,
+            }
+        }
+        self.fake.fire(end);
+        self.settle();
+    }
+
     /// Runs the future to its end.
     pub(crate) fn block_on<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = std::pin::pin!(future);
@@ -163,7 +188,11 @@ impl Town {
             }
             self.settle();
             while !flag.take() {
-                self.pass();
+                if self.fake.run_blocking() > 0 {
+                    self.settle();
+                } else {
+                    self.pass();
+                }
             }
         }
         None

@@ -18,8 +18,11 @@ use super::Fake;
 use crate::after::After;
 use crate::driver::Driver;
 use crate::role::Role;
+use crate::security::Security;
 use crate::shared::{Clocks, Shared};
 use crate::state::State;
+use crate::tls::Tls;
+use klamm::config::CommonConfig;
 
 /// How long an answer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -320,7 +323,9 @@ impl ToyClient {
             .then(|| crate::recorder::Recorder::new(Vec::new()));
         let state = State::new(Toy::default(), Listener::default(), recorder);
         let shared = Shared::new(state, Clocks::of(fake), sink);
-        Driver::start(fake.clone(), Arc::clone(&shared));
+        let security = Security::new(&CommonConfig::default(), None, Tls::new);
+        let security = security.expect("nothing is asked for");
+        Driver::start(fake.clone(), Arc::clone(&shared), security);
         Self { shared }
     }
 

@@ -3,6 +3,7 @@
 //! Must not know Kafka.
 
 mod clients;
+mod security;
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -10,7 +10,7 @@ use klamm::messages::{
     MetadataRequest, MetadataRequestTopic, OffsetCommitRequest, OffsetCommitRequestPartition,
     OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
     OffsetFetchRequestTopics, OffsetForLeaderEpochRequest, OffsetForLeaderPartition,
-    OffsetForLeaderTopic, SyncGroupRequest,
+    OffsetForLeaderTopic, SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
 };
 use klamm::wire::Request;
 use klamm::{ApiKey, ErrorCode, Str, Uuid};
@@ -123,6 +123,10 @@ fn every_version_of_every_api_is_answered_and_can_be_answered_with_an_error() {
         }
         request
     });
+    sweep.ask(|_, _| SaslHandshakeRequest {
+        mechanism: Str::from("PLAIN"),
+    });
+    sweep.ask(|_, _| SaslAuthenticateRequest::default());
     positions(&mut sweep);
     groups(&mut sweep);
     members(&mut sweep);
