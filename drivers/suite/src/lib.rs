@@ -12,6 +12,7 @@
 
 pub mod clients;
 pub mod contract;
+pub mod groups;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -80,6 +81,14 @@ macro_rules! driver_tests {
             a_future_dropped_at_every_await_point_loses_nothing
             a_client_without_a_broker_can_be_dropped_and_closed_at_once
             a_closed_client_leaves_no_socket
+        );
+        $crate::driver_tests!(@groups, $block_on, $runtime;
+            a_parked_fetch_delays_nothing_of_the_group
+            the_end_of_one_groups_socket_is_nothing_to_the_other
+            where_every_broker_holds_a_fetch_the_coordinator_is_found_all_the_same
+            one_socket_a_broker_and_group_however_many_ask
+            a_broker_that_answers_nothing_delays_no_other
+            a_close_ends_the_sockets_of_every_group
         );
     };
     (@$module:ident, $block_on:path, $runtime:expr; $($name:ident)+) => {
