@@ -7,8 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${1:-20000}
 bugs=(
+  "B01 P3 a batch that may be in the log is numbered anew when it is sent again"
   "B04 P4 batch 2 is sent while batch 1 waits for its retry, without idempotence"
   "B06 P5 the delivery timeout says Rejected while the request is on the wire"
+  "B07 P5 an answer that leaves open whether the records were written counts as a refusal"
   "B43 N1 bytes are lost when a frame is split inside its length field"
 )
 for bug in "${bugs[@]}"; do
@@ -16,5 +18,5 @@ for bug in "${bugs[@]}"; do
   printf '%s  %-70s ' "$name" "$what"
   CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/planted" \
     RUSTFLAGS="--cfg planted=\"$name\"" \
-    cargo run --quiet --release -p klamm-simulation -- planted "$oracles" "$seeds"
+    cargo run --quiet --release -p klamm-simulation -- planted "$name" "$oracles" "$seeds"
 done

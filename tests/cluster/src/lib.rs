@@ -71,6 +71,8 @@
 //! # Ok::<(), klamm::DecodeError>(())
 //! ```
 //!
+//! How far it agrees with a real Kafka, API by API, is written in `FIDELITY.md` beside its sources.
+//!
 //! # What it is not
 //! Replication is simple: a follower has all that its leader has after a [delay](ClusterConfig::replication_delay). There
 //! is one controller, which is never wrong. Producers have no transactions (InitProducerId with a transactional id is not

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::oracles::{self, Violation};
 use crate::scenario::Scenario;
+use crate::shrink::{self, Shrunk};
 use crate::world::{self, Run};
 
 /// A seed whose run broke an oracle, or could not be ended.
@@ -17,6 +18,17 @@ pub struct Catch {
     pub seed: u64,
     /// What it broke. `L`: it did not get anywhere.
     pub violation: Violation,
+}
+
+impl Catch {
+    /// A short scenario that breaks the same oracle.
+    #[must_use]
+    pub fn shrunk(&self) -> Shrunk {
+        shrink::shrink(Scenario::generate(self.seed), |scenario| {
+            let broken = try_scenario(scenario).err();
+            broken.is_some_and(|violation| violation.oracle == self.violation.oracle)
+        })
+    }
 }
 
 impl std::fmt::Display for Catch {
@@ -54,6 +66,22 @@ pub fn judge_by(run: &Run, names: &[&str]) -> Result<(), Violation> {
         .iter()
         .filter(|(name, _)| names.contains(name))
         .try_for_each(|(_, oracle)| oracle(&run.history))
+}
+
+/// Runs a scenario. A panic breaks `A1`.
+///
+/// # Errors
+/// What it broke.
+pub fn try_scenario(scenario: &Scenario) -> Result<Run, Violation> {
+    let run = std::panic::catch_unwind(|| world::run(scenario)).map_err(|_| panicked())?;
+    judge(&run).map(|()| run)
+}
+
+fn panicked() -> Violation {
+    Violation {
+        oracle: "A1",
+        what: "it panicked".into(),
+    }
 }
 
 /// Runs one seed.
@@ -111,14 +139,10 @@ pub fn hunt_by(
                         }
                         Err(_) => {
                             stop.store(true, Ordering::Relaxed);
-                            let violation = Violation {
-                                oracle: "A1",
-                                what: "it panicked".into(),
-                            };
-                            catches
-                                .lock()
-                                .expect("no panic inside")
-                                .push(Catch { seed, violation });
+                            catches.lock().expect("no panic inside").push(Catch {
+                                seed,
+                                violation: panicked(),
+                            });
                         }
                     }
                 }

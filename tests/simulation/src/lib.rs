@@ -1,6 +1,6 @@
 //! Klamm's engines against the cluster in memory, in virtual time, under faults.
 //!
-//! A scenario is plain data, generated from a seed; the world runs it with the production engines, a network that
+//! A scenario is plain data, generated from a seed, or written in a file that people read; the world runs it with the production engines, a network that
 //! splits, delays and resets, and a driver that drains an engine only when the engine asks for it; the oracles judge
 //! the history that it leaves.
 
@@ -14,4 +14,6 @@ pub mod network;
 pub mod oracles;
 pub mod producer;
 pub mod scenario;
+pub mod script;
+pub mod shrink;
 pub mod world;
