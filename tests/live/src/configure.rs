@@ -36,6 +36,7 @@ pub(crate) fn configure(
     homes: &[impl AsRef<Path> + Sync],
     nodes: &[Ports],
     quorum: Quorum,
+    listeners: &[(String, u16)],
     log_requests: bool,
     properties: &[(&str, &str)],
 ) {
@@ -50,6 +51,12 @@ pub(crate) fn configure(
             ),
         };
         text += &common(home, nodes.len(), nodes[node].broker);
+        for (name, port) in listeners {
+            // Both lists of listeners begin with the one that every node has.
+            let own = format!("listeners=PLAINTEXT://127.0.0.1:{}", nodes[node].broker);
+            let more = format!("{own},{name}://localhost:{port}");
+            text = text.replace(&own, &more);
+        }
         for (key, value) in properties {
             // Java takes the last of two equal keys.
             writeln!(text, "{key}={value}").expect("a string can be written");

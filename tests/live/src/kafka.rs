@@ -27,6 +27,8 @@ pub struct Setup<'a> {
     pub nodes: usize,
     /// Lines for each broker's configuration, which win over this module's.
     pub properties: &'a [(&'a str, &'a str)],
+    /// Names of more listeners that each node has, of one node's cluster: see [`Kafka::listener`].
+    pub listeners: &'a [&'a str],
     /// The version of Kafka; `None`: the one that `KLAMM_KAFKA_VERSION` names, or the newest.
     pub version: Option<&'a str>,
     /// The most heap that a node may take, as `-Xmx` wants it.
@@ -40,6 +42,7 @@ impl Default for Setup<'_> {
         Setup {
             nodes: 1,
             properties: &[],
+            listeners: &[],
             version: None,
             heap: "512m",
             measured: false,
@@ -53,6 +56,7 @@ pub struct Kafka {
     jars: Jars,
     directory: PathBuf,
     ports: Vec<u16>,
+    listeners: Vec<(String, u16)>,
     heap: String,
     measured: bool,
     /// Behind a lock, so that tests that share a cluster can.
@@ -105,6 +109,11 @@ impl Kafka {
                 guard: Guard::new(&directory),
             }),
             ports: (0..setup.nodes).map(|_| ports::free()).collect(),
+            listeners: setup
+                .listeners
+                .iter()
+                .map(|name| ((*name).to_owned(), ports::free()))
+                .collect(),
             jars,
             directory,
             heap: setup.heap.to_owned(),
@@ -129,6 +138,7 @@ impl Kafka {
             &homes,
             &listeners,
             quorum,
+            &kafka.listeners,
             !setup.measured,
             setup.properties,
         );
@@ -158,6 +168,15 @@ impl Kafka {
     /// The address of one broker.
     pub fn address(&self, node: usize) -> String {
         format!("127.0.0.1:{}", self.ports[node])
+    }
+
+    /// The port of one of the listeners that the setup named.
+    ///
+    /// # Panics
+    /// If it named none such.
+    pub fn listener(&self, name: &str) -> u16 {
+        let found = self.listeners.iter().find(|(known, _)| known == name);
+        found.expect("a listener of the setup").1
     }
 
     /// Kills a broker (SIGKILL) and waits for its end. Nothing if it is down.
