@@ -40,6 +40,8 @@ pub(crate) struct ProducerHub {
     pub(super) closes: Ops<CloseReport>,
     /// The last trouble that was no record's outcome: what to say to those who waited in vain.
     problem: Option<Error>,
+    /// How often the brokers have refused this client, or it them.
+    refusals: u64,
 }
 
 impl ProducerHub {
@@ -85,6 +87,11 @@ impl Role for ProducerHub {
             ProducerEvent::Closed { op, report } => self.closes.done(op, report, after),
             ProducerEvent::Problem(error) => {
                 after.trouble(&error);
+                if is_refusal(&error) {
+                    // Waiting longer would not help: whoever waits for a broker is told at once.
+                    self.refusals += 1;
+                    self.waits.wake_all(after);
+                }
                 self.problem = Some(error);
             }
         }
@@ -113,6 +120,11 @@ impl Role for ProducerHub {
         self.responses.stop(after);
         self.closes.stop(after);
     }
+}
+
+/// Whether client and broker do not take each other for who they say they are, which time does not mend.
+fn is_refusal(error: &Error) -> bool {
+    !error.is_retriable() && matches!(error.step(), Some(Step::Authenticate | Step::Tls))
 }
 
 /// How a try to have records accepted ended.
@@ -243,6 +255,20 @@ impl State<ProducerHub> {
         self.role.waits.end(id, after);
         if self.role.leave_line(id, key, after) {
             self.cancel_wait(key, now);
+        }
+    }
+
+    /// How many refusals there were: a later number means that there was one since.
+    pub(super) const fn refusals(&self) -> u64 {
+        self.role.refusals
+    }
+
+    /// What to say to one who waits for a broker, if it was refused since there were `seen` refusals.
+    pub(super) fn refused_since(&self, key: LineKey, seen: u64) -> Option<Error> {
+        match key {
+            LineKey::Memory => None,
+            LineKey::Metadata(_) if self.role.refusals == seen => None,
+            LineKey::Metadata(_) => self.role.problem.clone(),
         }
     }
 

@@ -396,7 +396,8 @@ enum NotYet {
 /// Somebody who wants records accepted, and perhaps waits in a line for it. Dropped, the place is given up.
 struct Waiting<'a> {
     producer: &'a Producer,
-    deadline: Option<Instant>,
+    /// Until when, and how often brokers had refused this client when the wait began.
+    since: Option<(Instant, u64)>,
     place: Option<(WaitId, LineKey)>,
 }
 
@@ -404,7 +405,7 @@ impl<'a> Waiting<'a> {
     const fn new(producer: &'a Producer) -> Self {
         Self {
             producer,
-            deadline: None,
+            since: None,
             place: None,
         }
     }
@@ -434,7 +435,13 @@ impl<'a> Waiting<'a> {
                 }
                 Err(NotYet::Blocked(key)) => key,
             };
-            let deadline = *self.deadline.get_or_insert(now + max_block);
+            let (deadline, refusals) = *self
+                .since
+                .get_or_insert_with(|| (now + max_block, state.refusals()));
+            if let Some(error) = state.refused_since(key, refusals) {
+                state.leave(self.place.take(), now, after);
+                return Poll::Ready(Err(error));
+            }
             if now >= deadline {
                 state.leave(self.place.take(), now, after);
                 let error = state.blocked_too_long(key, max_block);

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use klamm::config::ProducerConfig;
 use klamm::recording::{Recording, replay};
-use klamm::{ApiKey, Duration, Error, ErrorCode, ProducerEngine, SaslMechanism};
+use klamm::{ApiKey, Duration, Error, ErrorCode, Instant, ProducerEngine, SaslMechanism};
 use klamm_cluster::{ClusterConfig, SaslConfig};
 
 use crate::options::Options;
 use crate::producer::{NewRecord, Producer};
+use crate::runtime::Runtime as _;
 use crate::testing::town::{Network, Town};
 
 const NAME: &str = "k,l=m";
@@ -91,6 +92,9 @@ fn a_wrong_password_is_told_with_broker_step_and_hint() {
             "{text}"
         );
         assert!(!text.contains("wrong"), "a password is never shown: {text}");
+        // Whoever waits is told at once, and not after `max.block.ms`.
+        assert!(town.fake.now() < Instant::from_millis(5_000), "{text}");
+        assert!(!error.is_retriable());
     }
 }
 
