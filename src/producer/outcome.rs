@@ -93,11 +93,6 @@ impl Outcomes {
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Range<u64>, Outcome)> + '_ {
         self.0.drain(..)
     }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Owns SCRAM (RFC 5802, RFC 7677) without channel binding, as Kafka's brokers speak it: the client's half.
 //!
-//! Must not hash a password itself: that is work for elsewhere, handed out as [`ScramProofs`].
+//! Must not know how messages travel, nor hash a password itself: that is work for elsewhere, handed out as [`ScramProofs`].
 
 use alloc::format;
 use alloc::string::String;

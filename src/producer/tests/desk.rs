@@ -245,20 +245,6 @@ impl Desk {
         }
     }
 
-    /// The sockets take all that the driver kept.
-    pub(super) fn unstick(&mut self) {
-        self.stuck = false;
-        let kept: Vec<(ConnectionId, u64)> = self
-            .sockets
-            .iter()
-            .map(|(conn, socket)| (*conn, socket.received.len() as u64))
-            .collect();
-        for (conn, bytes) in kept {
-            self.accept(conn, bytes);
-        }
-        self.run();
-    }
-
     fn serve(&mut self, conn: ConnectionId, node: i32, frame: Bytes) {
         let header_version = |api: ApiKey, version: i16| {
             Some(match api {
