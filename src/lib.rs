@@ -6,6 +6,8 @@ extern crate alloc;
 extern crate std;
 
 mod budget;
+#[cfg(any(test, feature = "models"))]
+mod choices;
 mod client;
 mod cluster;
 pub mod config;
@@ -16,6 +18,9 @@ mod error;
 mod error_code;
 mod group;
 mod limits;
+#[cfg(any(test, feature = "models"))]
+#[doc(hidden)]
+pub mod models;
 mod producer;
 mod random;
 pub mod record;

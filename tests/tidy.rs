@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &["time"]),
     ("budget", &[]),
     ("secret", &[]),
+    ("choices", &[]),
     ("buffer", &[]),
     ("error_code", &[]),
     ("timer", &["time"]),
@@ -35,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "budget",
             "buffer",
+            "choices",
             "engine",
             "error",
             "error_code",
@@ -52,6 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "budget",
             "buffer",
+            "choices",
             "config",
             "connection",
             "engine",
@@ -99,6 +102,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "budget",
             "buffer",
+            "choices",
             "client",
             "cluster",
             "config",
@@ -120,6 +124,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "budget",
             "buffer",
+            "choices",
             "client",
             "cluster",
             "config",
@@ -135,6 +140,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "time",
             "timer",
             "wire",
+        ],
+    ),
+    // For tests: what machines are held against.
+    (
+        "models",
+        &[
+            "choices",
+            "cluster",
+            "connection",
+            "consumer",
+            "producer",
+            "time",
+            "timer",
         ],
     ),
 ];

@@ -194,7 +194,12 @@ impl Metadata {
         let brokers: usize = response
             .brokers
             .iter()
-            .map(|b| core::mem::size_of::<Broker>().saturating_add(b.host.len()))
+            .map(|b| {
+                let rack = b.rack.as_ref().map_or(0, |rack| rack.len());
+                core::mem::size_of::<Broker>()
+                    .saturating_add(b.host.len())
+                    .saturating_add(rack)
+            })
             .sum();
         kept.saturating_add(new).saturating_add(brokers)
     }
@@ -276,6 +281,12 @@ impl Metadata {
             change.news |= topic.state != state;
             change.incomplete |= topic.wanted && code.is_retriable();
             topic.state = state;
+            return;
+        }
+        let owner = self.ids.get(&response.topic_id);
+        if owner.is_some_and(|owner| *owner != handle) {
+            // An id is one topic's alone: one of the two answers is wrong.
+            change.incomplete = true;
             return;
         }
         if !response.topic_id.is_zero() && response.topic_id == topic.previous_id {

@@ -21,6 +21,8 @@ macro_rules! effects {
 
 mod capability;
 mod metadata;
+#[cfg(any(test, feature = "models"))]
+mod metadata_model;
 mod pool;
 mod refresh;
 mod request;
@@ -40,6 +42,8 @@ pub(crate) use capability::Capability;
 #[cfg(test)]
 pub(crate) use metadata::Broker;
 pub(crate) use metadata::{Topic, TopicState};
+#[cfg(any(test, feature = "models"))]
+pub(crate) use metadata_model::hold as hold_metadata;
 pub(crate) use pool::Reach;
 pub(crate) use request::Route;
 pub(crate) use settings::Settings;

@@ -7,6 +7,8 @@ mod answer;
 mod authentication;
 mod handshake;
 mod in_flight;
+#[cfg(any(test, feature = "models"))]
+mod in_flight_model;
 mod outbound;
 mod outgoing;
 mod receive;
@@ -22,6 +24,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub(crate) use answer::{Answer, FailureCause, Held, RequestError, Response};
+#[cfg(any(test, feature = "models"))]
+pub(crate) use in_flight_model::hold as hold_in_flight;
 pub(crate) use outgoing::{Handover, Outgoing, Raw, SendOptions, Token, Typed, step_of};
 pub(crate) use versions::Versions;
 

@@ -24,6 +24,8 @@ mod recording;
 mod replica;
 mod role;
 mod session;
+#[cfg(any(test, feature = "models"))]
+mod session_model;
 mod subscription;
 mod supply;
 #[cfg(test)]
@@ -33,6 +35,8 @@ mod types;
 pub use command::{ConsumerCommand, ConsumerReply};
 pub use engine::ConsumerEngine;
 pub use lent::BatchId;
+#[cfg(any(test, feature = "models"))]
+pub(crate) use session_model::hold as hold_fetch_session;
 pub use types::{
     Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, Explanation, FoundOffsets,
     LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd,

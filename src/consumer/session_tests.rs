@@ -1,10 +1,9 @@
-//! Transcripts of a fetch session, and a session held against a broker that remembers in the naive way.
+//! Transcripts of a fetch session.
 
 use alloc::vec;
 
 use super::*;
 use crate::engine::TopicHandle;
-use crate::random::{Random, Stream};
 
 fn at(partition: i32) -> PartitionKey {
     PartitionKey {
@@ -189,103 +188,4 @@ fn only_an_open_session_needs_closing() {
     let mut session = established();
     assert_eq!(session.close(), Some(7));
     assert_eq!(session.close(), None);
-}
-
-/// A broker's side of a session, the naive way: a map that requests change.
-#[derive(Default)]
-struct Broker {
-    id: i32,
-    epoch: i32,
-    partitions: BTreeMap<PartitionKey, Ask>,
-}
-
-impl Broker {
-    /// Answers with an error, or with the partitions that a full answer lists.
-    fn answer(
-        &mut self,
-        request: &SessionRequest,
-        next_id: i32,
-    ) -> Result<Vec<PartitionKey>, ErrorCode> {
-        if request.epoch == 0 {
-            *self = Self {
-                id: next_id,
-                epoch: 1,
-                partitions: request.send.iter().copied().collect(),
-            };
-            return Ok(self.partitions.keys().copied().collect());
-        }
-        if request.id != self.id {
-            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
-        }
-        if request.epoch != self.epoch {
-            return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
-        }
-        self.epoch = next_epoch(self.epoch);
-        for (partition, topic_id) in &request.forget {
-            let known = self.partitions.remove(partition);
-            assert_eq!(known.map(|ask| ask.topic_id), Some(*topic_id));
-        }
-        self.partitions.extend(request.send.iter().copied());
-        Ok(Vec::new())
-    }
-}
-
-#[test]
-fn after_each_accepted_request_the_broker_remembers_exactly_what_is_wanted() {
-    for seed in 0..200 {
-        let mut random = Random::derive(&[seed; 32], Stream::Consumer);
-        let mut session = FetchSession::new();
-        let mut broker = Broker::default();
-        let mut next_id = 0;
-        let (mut incremental, mut refused) = (0, 0);
-        for _ in 0..200 {
-            let wanted: Vec<(PartitionKey, Ask)> = (0..6)
-                .filter_map(|partition| {
-                    let topic_id = Uuid([1 + u8::from(random.below(20) == 0); 16]);
-                    let offset = i64::from(random.below(3));
-                    (random.below(3) > 0).then(|| {
-                        (
-                            at(partition),
-                            Ask {
-                                topic_id,
-                                ..ask(offset)
-                            },
-                        )
-                    })
-                })
-                .collect();
-            let by_id = random.below(30) > 0;
-            let request = session.build(&wanted, by_id);
-            if random.below(10) == 0 {
-                // Lost on the way there: the broker never saw it.
-                session.on_failure();
-                continue;
-            }
-            if random.below(20) == 0 {
-                // The broker evicts the session to make room for others.
-                broker = Broker::default();
-            }
-            next_id += 1;
-            incremental += u32::from(request.epoch != 0);
-            match broker.answer(&request, next_id) {
-                Ok(listed) => {
-                    assert_eq!(broker.partitions, wanted.iter().copied().collect());
-                    let listed = listed.into_iter().map(Some);
-                    session
-                        .on_answer(ErrorCode::NONE, broker.id, listed, false)
-                        .unwrap();
-                }
-                Err(error) => {
-                    refused += 1;
-                    let fault = session.on_answer(error, 0, core::iter::empty(), false);
-                    assert_eq!(fault, Err(SessionFault::Broker(error)));
-                }
-            }
-            if random.below(10) == 0 {
-                // Lost on the way back, as far as the next request is concerned.
-                session.on_failure();
-            }
-        }
-        assert!(incremental > 0 && refused > 0, "seed {seed} shows nothing");
-    }
 }

@@ -17,6 +17,8 @@ mod recording;
 mod role;
 mod sender;
 mod sequence;
+#[cfg(any(test, feature = "models"))]
+mod sequence_model;
 mod verdict;
 
 #[cfg(test)]
@@ -28,3 +30,5 @@ pub use command::{
 };
 pub use engine::ProducerEngine;
 pub use outcome::Outcome;
+#[cfg(any(test, feature = "models"))]
+pub(crate) use sequence_model::hold as hold_sequences;

@@ -10,7 +10,7 @@ use klamm::record::{
 };
 use klamm::wire::crc32c;
 
-use crate::choices::Choices;
+use crate::Choices;
 use crate::memory::measure;
 
 /// What records decompress to at most.

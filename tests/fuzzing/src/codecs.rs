@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use klamm::record::Codec;
 use klamm::record::compression::{Compressor, DecompressBuffer, DecompressError, Decompressor};
 
-use crate::choices::Choices;
+use crate::Choices;
 use crate::memory::measure;
 use crate::naive;
 

@@ -12,7 +12,8 @@ use klamm::wire::{Message, Writer};
 use klamm::{ApiKey, CloseCause, ConnectionId, Uuid};
 use klamm_cluster::{Cluster, ClusterConfig, ConnectionKey, Output};
 
-use crate::choices::Choices;
+use crate::Choices;
+use crate::acknowledgements::Acknowledgements;
 use crate::messages::subject;
 use crate::roles::{Consumer, Producer, TOPICS};
 use crate::structured::{choose_response, mutate_response};
@@ -212,6 +213,7 @@ struct Hostile<R: Role> {
     keys: BTreeMap<ConnectionId, ConnectionKey>,
     /// What was asked over each connection and not answered.
     asked: BTreeMap<ConnectionId, Vec<Asked>>,
+    acknowledgements: Acknowledgements,
     /// How many answers of 256 are changed.
     hostility: u8,
 }
@@ -233,6 +235,7 @@ fn hostile<R: Role>(data: &[u8], piece: usize) -> World<R> {
         cluster,
         keys: BTreeMap::new(),
         asked: BTreeMap::new(),
+        acknowledgements: Acknowledgements::default(),
         hostility: *choices.one_of(&[4, 16, 64, 128]),
     };
     while !choices.is_empty() {
@@ -257,6 +260,8 @@ fn hostile<R: Role>(data: &[u8], piece: usize) -> World<R> {
         }
     }
     hostile.world.finish();
+    let acknowledged = hostile.world.role.acknowledged();
+    hostile.acknowledgements.assert_cover(&acknowledged);
     hostile.world
 }
 
@@ -274,6 +279,8 @@ impl<R: Role> Hostile<R> {
                 continue;
             };
             while let Some((asked, bytes)) = take_request(&mut socket.accepted) {
+                self.acknowledgements
+                    .asked(conn, asked.correlation_id, &bytes);
                 self.asked.entry(conn).or_default().push(asked);
                 self.cluster.receive(*key, &bytes, self.world.now);
             }
@@ -342,7 +349,7 @@ impl<R: Role> Hostile<R> {
         };
         let asked = asked.remove(at);
         if choices.byte() >= self.hostility {
-            return self.world.receive(conn, bytes);
+            return self.receive(conn, bytes);
         }
         let changed = match choices.byte() {
             0..=223 => {
@@ -362,7 +369,12 @@ impl<R: Role> Hostile<R> {
             246..=250 => bytes.repeat(2),
             _ => return,
         };
-        self.world.receive(conn, &changed);
+        self.receive(conn, &changed);
+    }
+
+    fn receive(&mut self, conn: ConnectionId, bytes: &[u8]) {
+        self.acknowledgements.received(conn, bytes);
+        self.world.receive(conn, bytes);
     }
 
     /// What happens to brokers and connections.

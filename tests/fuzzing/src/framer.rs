@@ -4,7 +4,7 @@ use bytes::Bytes;
 use klamm::wire::frame::{Admission, Assembler, FrameError};
 use klamm::wire::pool::BufferPool;
 
-use crate::choices::Choices;
+use crate::Choices;
 use crate::memory::measure;
 
 /// What is asked before a frame gets memory.

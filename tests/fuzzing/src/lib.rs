@@ -3,12 +3,14 @@
 //! `fuzz/` runs them under libFuzzer, `tests/corpora.rs` over what was found before, and the program of this crate with
 //! a plain mutating loop that needs no nightly Rust.
 
+mod acknowledgements;
 mod batches;
-mod choices;
 mod codecs;
 mod corpus;
 mod engines;
 mod framer;
+pub mod hostile;
+mod machines;
 pub mod memory;
 mod messages;
 mod naive;
@@ -21,11 +23,12 @@ mod structured;
 mod world;
 
 pub use batches::{f6_batches, f12_aborted};
-pub use choices::Choices;
 pub use codecs::f7_codecs;
 pub use corpus::Corpus;
 pub use engines::{f14_engine, f15_hostile_cluster};
 pub use framer::f1_framer;
+pub use klamm::models::Choices;
+pub use machines::{f10_metadata, f13_machines};
 pub use messages::{f2_response, f3_request, f9_group_blob};
 #[cfg(feature = "peers")]
 pub use peers::f5_peer_codec;
@@ -66,7 +69,9 @@ targets! {
     f6_batches batches 8_000_000,
     f7_codecs compressed 1_000_000,
     f9_group_blob blobs 8_000_000,
+    f10_metadata choices 50_000,
     f12_aborted choices 1_500_000,
+    f13_machines choices 100_000,
     f14_engine stories 50_000,
     f15_hostile_cluster stories 20_000,
     f16_config configurations 300_000,

@@ -4,6 +4,7 @@
 //! cargo run --release -p klamm-fuzzing -- check [TARGET..]               known inputs, changed; the same ones each time
 //! cargo run --release -p klamm-fuzzing -- hunt SEED SECONDS [TARGET..]   others, for so long
 //! cargo run --release -p klamm-fuzzing -- one TARGET HEX                 one input
+//! cargo run --release -p klamm-fuzzing -- hostile [NAME]                 brokers that lie about sizes, and the memory that takes
 //! cargo run --release -p klamm-fuzzing -- unpack [TARGET..]              corpora and seeds to where `cargo fuzz` looks for them
 //! cargo run --release -p klamm-fuzzing -- pack [TARGET..]                what `cargo fuzz cmin` has left, to the committed file
 //! ```
@@ -12,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use klamm_fuzzing::{Corpus, TARGETS, Target};
+use klamm_fuzzing::{Corpus, TARGETS, Target, hostile};
 
 /// The longest input that changes grow.
 const LONGEST: usize = 4096;
@@ -152,6 +153,65 @@ fn run(targets: &[&Target], seed: u64, enough: &Enough) -> Result<(), String> {
     }
 }
 
+/// Each hostile broker in a process of its own: the peak of one must not hide that of another.
+fn hostile_all() -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut failed = Vec::new();
+    for scenario in hostile::SCENARIOS {
+        let run = std::process::Command::new(&program)
+            .args(["hostile", scenario.name])
+            .status();
+        if !run.is_ok_and(|status| status.success()) {
+            failed.push(scenario.name);
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("failed: {failed:?}")),
+    }
+}
+
+fn hostile_one(name: &str) -> Result<(), String> {
+    let scenario = hostile::SCENARIOS
+        .iter()
+        .find(|scenario| scenario.name == name)
+        .ok_or("no such hostile broker")?;
+    let report = hostile::run(*scenario);
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let gauge: Vec<String> = report
+        .gauge
+        .iter()
+        .map(|(category, most)| format!("{category} {:.1}", mib(*most)))
+        .collect();
+    let resident = hostile::peak_resident();
+    println!(
+        "{name:22} resident {} MiB (at most {}); sent {:.0} MiB over {} connections at once; {} MiB",
+        resident.map_or("?".to_owned(), |bytes| format!("{:.1}", mib(bytes))),
+        (hostile::BUDGET + hostile::BESIDE) >> 20,
+        mib(report.sent),
+        report.connections,
+        gauge.join(", "),
+    );
+    if let Some(error) = report
+        .told
+        .iter()
+        .find(|error| error.contains(scenario.told))
+    {
+        println!("{:22} {error}", "");
+    } else {
+        return Err(format!(
+            "nobody was told of {:?}, but of {:#?}",
+            scenario.told, report.told
+        ));
+    }
+    match resident {
+        Some(bytes) if bytes > hostile::BUDGET + hostile::BESIDE => {
+            Err("too much memory".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -178,6 +238,8 @@ fn main() -> ExitCode {
                 .for_each(|target| (target.body)(&input));
             Ok(())
         }
+        ["hostile"] => hostile_all(),
+        ["hostile", name] => hostile_one(name),
         ["unpack", names @ ..] => chosen(names)
             .into_iter()
             .try_for_each(|target| Corpus::all(target)?.unpack(target))
@@ -191,7 +253,7 @@ fn main() -> ExitCode {
             })
             .map_err(|error| error.to_string()),
         _ => Err(
-            "check [TARGET..] | hunt SEED SECONDS [TARGET..] | one TARGET HEX | unpack [TARGET..] | pack [TARGET..]"
+            "check [TARGET..] | hostile [NAME] | hunt SEED SECONDS [TARGET..] | one TARGET HEX | unpack [TARGET..] | pack [TARGET..]"
                 .to_owned(),
         ),
     };

@@ -13,7 +13,7 @@ use klamm::{
     TopicHandle, TopicPartition, UnixMillis,
 };
 
-use crate::choices::Choices;
+use crate::Choices;
 use crate::world::{BUDGET, Role};
 
 /// Topics that the cluster has, one that it has not, and a name that cannot be.
@@ -74,6 +74,7 @@ pub(crate) struct Producer {
     /// The tickets of each partition without an outcome yet.
     waiting: BTreeMap<(u32, i32), BTreeSet<u64>>,
     pub(crate) delivered: BTreeMap<(u32, i32), u64>,
+    acknowledged: BTreeMap<i32, u64>,
     operations: Operations,
     closed: bool,
 }
@@ -178,6 +179,7 @@ impl Role for Producer {
                 if let Outcome::Delivered { offset, .. } = outcome {
                     assert!(offset.is_none_or(|offset| offset >= 0), "{outcome:?}");
                     *self.delivered.entry(key).or_default() += tickets.end - tickets.start;
+                    *self.acknowledged.entry(*partition).or_default() += 1;
                 }
             }
             ProducerEvent::Flushed { op } | ProducerEvent::Response { op, .. } => {
@@ -216,6 +218,10 @@ impl Role for Producer {
             "operations without an end: {:?}",
             self.operations.open
         );
+    }
+
+    fn acknowledged(&self) -> BTreeMap<i32, u64> {
+        self.acknowledged.clone()
     }
 
     fn memory(engine: &ProducerEngine, category: Category) -> usize {

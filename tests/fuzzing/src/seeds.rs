@@ -13,6 +13,8 @@ use crate::messages::{SUBJECTS, Subject};
 
 const RANDOM: &str = include_str!("../../golden/vectors.txt");
 const VARIANTS: &str = include_str!("../../golden/variants.txt");
+/// What a broker of Kafka 4.3.1 was asked and has answered, in each version that it advertises (`tests/live/tests/messages.rs`).
+const CAPTURED: &str = include_str!("../../../fuzz/captured.txt");
 const BATCHES: &str = include_str!("../../fixtures/batches.txt");
 
 fn from_hex(text: &str) -> Vec<u8> {
@@ -70,6 +72,15 @@ pub(crate) fn stories() -> Vec<Vec<u8>> {
     (0..40).map(story).collect()
 }
 
+/// API, version and frame of every message of a real broker, in one direction.
+fn captured(direction: &str) -> impl Iterator<Item = (i16, i16, Vec<u8>)> {
+    CAPTURED.lines().filter_map(move |line| {
+        let mut words = line.strip_prefix(direction)?.trim_start().split(' ');
+        let (key, version) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some((key, version, from_hex(words.next()?)))
+    })
+}
+
 /// Response frames behind API and version.
 pub(crate) fn responses() -> Vec<Vec<u8>> {
     let seed = |(name, version, body): (&str, i16, Vec<u8>)| {
@@ -83,7 +94,9 @@ pub(crate) fn responses() -> Vec<Vec<u8>> {
         seed.extend(body);
         Some(seed)
     };
-    vectors().filter_map(seed).collect()
+    let real = captured("response")
+        .map(|(key, version, frame)| [&[key as u8, version as u8][..], &frame].concat());
+    vectors().filter_map(seed).chain(real).collect()
 }
 
 /// Request frames.
@@ -101,7 +114,8 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
         seed.extend(body);
         Some(seed)
     };
-    vectors().filter_map(seed).collect()
+    let real = captured("request").map(|(_, _, frame)| frame);
+    vectors().filter_map(seed).chain(real).collect()
 }
 
 /// Messages without headers, behind API, version and direction.
@@ -234,4 +248,46 @@ pub(crate) fn error_codes() -> Vec<Vec<u8>> {
             .collect()
     };
     vec![all(0), all(1), all(-1), all(1000)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What a broker advertises is what its own answer says; it was never asked to forget a node.
+    #[test]
+    fn a_real_message_is_there_for_each_api_and_version_that_the_broker_advertises() {
+        use klamm::messages::{ApiVersionsRequest, UnregisterBrokerRequest};
+        use klamm::wire::Request;
+        let (_, version, frame) = captured("response")
+            .filter(|(key, ..)| *key == ApiVersionsRequest::KEY.0)
+            .last()
+            .expect("every broker answers it");
+        let (_, answer) =
+            klamm::wire::header::decode_response::<ApiVersionsRequest>(frame.into(), version)
+                .expect("a real answer");
+        let there: BTreeSet<(i16, i16)> = captured("response")
+            .map(|(key, version, _)| (key, version))
+            .collect();
+        let mut missing = Vec::new();
+        for api in &answer.api_keys {
+            let Some(subject) = SUBJECTS.iter().find(|subject| subject.key.0 == api.api_key) else {
+                continue;
+            };
+            let versions = subject.versions.min.max(api.min_version)
+                ..=subject.versions.max.min(api.max_version);
+            missing.extend(
+                versions
+                    .map(|version| (api.api_key, version))
+                    .filter(|asked| !there.contains(asked)),
+            );
+        }
+        // Version 4 and later of 24 is what brokers say to each other, and an empty one is never answered.
+        missing.retain(|(key, version)| {
+            *key != UnregisterBrokerRequest::KEY.0 && !(*key == 24 && *version >= 4)
+        });
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(there.len() > 150, "{}", there.len());
+    }
 }

@@ -10,7 +10,7 @@ use klamm::messages::*;
 use klamm::wire::{Description, FieldDescription, Message, Reader, Writer};
 use klamm::{EncodeErrorKind, VersionRange};
 
-use crate::choices::Choices;
+use crate::Choices;
 
 /// A field's value, whatever its type.
 #[derive(Debug, Clone, PartialEq)]

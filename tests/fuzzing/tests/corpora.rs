@@ -25,7 +25,7 @@ macro_rules! replays {
 }
 
 replays! {
-    f1_framer f2_response f3_request f4_structured f6_batches f7_codecs f9_group_blob f12_aborted f14_engine f15_hostile_cluster f16_config
+    f1_framer f2_response f3_request f4_structured f6_batches f7_codecs f9_group_blob f10_metadata f12_aborted f13_machines f14_engine f15_hostile_cluster f16_config
     f17_error_code f18_secrets
 }
 

@@ -1,5 +1,8 @@
 //! The messages against a real broker, in every version that both sides have, over a plain socket and without a client: what
 //! schemas and vectors say is one thing, what a broker answers is another.
+//!
+//! With `KLAMM_CAPTURE_TO` set to a file, the frames of both directions are written there, one for each API and version: what
+//! fuzzing starts from (`fuzz/captured.txt`).
 
 use bytes::{Bytes, BytesMut};
 use klamm::messages::*;
@@ -11,6 +14,7 @@ use klamm_live::kafka::Kafka;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// A connection that asks one question after the other.
@@ -86,6 +90,12 @@ impl Asker {
     }
 
     fn exchange(&mut self, frame: &[u8]) -> std::io::Result<Bytes> {
+        let answer = self.exchange_unseen(frame)?;
+        capture(frame, &answer);
+        Ok(answer)
+    }
+
+    fn exchange_unseen(&mut self, frame: &[u8]) -> std::io::Result<Bytes> {
         self.socket.write_all(frame)?;
         let mut size = [0; 4];
         self.socket.read_exact(&mut size)?;
@@ -94,6 +104,40 @@ impl Asker {
         (&mut self.socket).take(size).read_to_end(&mut answer)?;
         Ok(answer.into())
     }
+}
+
+/// The longest frame that is kept: a seed of a fuzz target is to be small.
+const CAPTURED_MAX: usize = 2_048;
+
+/// Frames without their size, by direction, API and version.
+static CAPTURED: Mutex<BTreeMap<(&str, i16, i16), Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// Keeps the longest frame of each kind that is short enough, and writes all down.
+fn capture(request: &[u8], answer: &[u8]) {
+    let Some(path) = std::env::var_os("KLAMM_CAPTURE_TO") else {
+        return;
+    };
+    let [_, _, _, _, k0, k1, v0, v1, ..] = *request else {
+        return;
+    };
+    let (key, version) = (i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1]));
+    let mut captured = CAPTURED.lock().expect("no other test has panicked");
+    for (direction, frame) in [("request", &request[4..]), ("response", answer)] {
+        let kept = captured.entry((direction, key, version)).or_default();
+        if (kept.len()..=CAPTURED_MAX).contains(&frame.len()) {
+            *kept = frame.to_vec();
+        }
+    }
+    let line = |((direction, key, version), frame): (&(&str, i16, i16), &Vec<u8>)| {
+        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{direction} {key} {version} {hex}\n")
+    };
+    let lines: String = captured
+        .iter()
+        .filter(|(_, frame)| !frame.is_empty())
+        .map(line)
+        .collect();
+    std::fs::write(path, lines).expect("the file can be written");
 }
 
 /// A request that asks for as little as possible and changes nothing; `None`: not to be asked in this version.

@@ -1,4 +1,6 @@
-//! Decisions read from fuzz bytes: what is left when they are used up is always the first choice.
+//! Owns decisions read from any bytes, for models: what is left when they are used up is always the first choice.
+//!
+//! Must not know what is decided.
 
 /// A finite source of decisions.
 #[derive(Debug, Clone)]
