@@ -72,6 +72,11 @@ impl Budget {
         true
     }
 
+    /// Somebody needs more than is free, as if [`take`](Self::take) had refused it.
+    pub(crate) const fn refuse(&mut self) {
+        self.refused = true;
+    }
+
     /// Gives `bytes` back.
     pub(crate) fn give_back(&mut self, category: Category, bytes: usize) {
         if let Some(used) = self.used.get_mut(category as usize) {

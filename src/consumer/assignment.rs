@@ -122,6 +122,7 @@ impl ConsumerRole {
         self.ready.clear();
         self.starving.clear();
         self.group_operations.clear_due();
+        self.fetch_line.clear();
         let mut topics = Vec::new();
         for mut partition in self.assigned.clear() {
             if let Some(timer) = partition.enter(State::AwaitingLeader(Missing::Metadata), cx.now())
@@ -202,6 +203,8 @@ impl ConsumerRole {
             partition.paused = true;
         }
         self.ready.retain(|ready| *ready != slot);
+        // It may have been the one that all others wait behind.
+        self.touch_fetch_line();
         Ok(())
     }
 

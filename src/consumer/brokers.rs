@@ -165,6 +165,15 @@ impl Brokers {
             .map(|(index, broker)| (BrokerIndex(index), broker))
     }
 
+    /// How many brokers partitions are fetched from, one at the least.
+    pub(crate) fn in_use(&self) -> usize {
+        let used = self
+            .brokers
+            .iter()
+            .filter(|broker| !broker.order.is_empty());
+        used.count().max(1)
+    }
+
     /// Whether any fetch is under way.
     pub(crate) fn any_in_flight(&self) -> bool {
         self.brokers
@@ -184,13 +193,6 @@ impl Brokers {
         {
             broker.touched = true;
             self.touched.push(index);
-        }
-    }
-
-    /// Something changed that may make requests to any broker due.
-    pub(crate) fn touch_all(&mut self) {
-        for index in self.indices() {
-            self.touch(index);
         }
     }
 

@@ -157,10 +157,8 @@ impl ConsumerRole {
     }
 
     fn explain_broker(&self, partition: &Partition) -> Why {
-        let Some(broker) = partition
-            .source()
-            .and_then(|source| self.brokers.get(source))
-        else {
+        let found = |source| Some((source, self.brokers.get(source)?));
+        let Some((source, broker)) = partition.source().and_then(found) else {
             return Why::new(PartitionStatus::AwaitingMetadata, "its leader is not known");
         };
         let node = broker.node;
@@ -179,9 +177,9 @@ impl ConsumerRole {
                 PartitionStatus::Fetchable,
                 format!("part of the next fetch to broker {node}; one without it is under way"),
             ),
-            BrokerState::Idle if self.fetch_starving => Why::new(
+            BrokerState::Idle if self.waits_for_memory(source) => Why::new(
                 PartitionStatus::Fetchable,
-                "no byte of memory.budget is free for a fetch",
+                "too little of memory.budget is free for a fetch",
             ),
             BrokerState::Idle => Why::new(
                 PartitionStatus::Fetchable,

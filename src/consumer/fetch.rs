@@ -44,6 +44,15 @@ pub(super) struct Versions {
     pub(super) epochs: bool,
 }
 
+/// What became of what was due to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// It was sent, or nothing can be.
+    AllDue,
+    /// A fetch waits for memory.
+    ShortOfMemory,
+}
+
 /// A fetch as it is put together.
 #[derive(Default)]
 struct Wanted {
@@ -59,13 +68,37 @@ struct Wanted {
 impl ConsumerRole {
     /// Sends a broker what is due to it.
     pub(super) fn serve(&mut self, index: BrokerIndex, cx: &mut Cx<'_>) {
+        let first = self.fetch_line.front().copied();
+        match self.send_due(index, cx) {
+            Sent::AllDue => self.fetch_line.retain(|waiting| *waiting != index),
+            Sent::ShortOfMemory if self.waits_for_memory(index) => {}
+            Sent::ShortOfMemory => self.fetch_line.push_back(index),
+        }
+        if self.fetch_line.front().copied() != first {
+            self.touch_fetch_line();
+        }
+    }
+
+    /// Whether a broker stands in the line for memory.
+    pub(super) fn waits_for_memory(&self, index: BrokerIndex) -> bool {
+        self.fetch_line.contains(&index)
+    }
+
+    /// Has the first in the line for memory looked at.
+    pub(super) fn touch_fetch_line(&mut self) {
+        if let Some(first) = self.fetch_line.front() {
+            self.brokers.touch(*first);
+        }
+    }
+
+    fn send_due(&mut self, index: BrokerIndex, cx: &mut Cx<'_>) -> Sent {
         let Some(broker) = self.brokers.get(index) else {
-            return;
+            return Sent::AllDue;
         };
         let node = broker.node;
         self.expire_replicas(index, cx);
         let Some(broker) = self.brokers.get(index) else {
-            return;
+            return Sent::AllDue;
         };
         let fetches = broker.is_idle() || matches!(broker.state, BrokerState::Reaching(_));
         let lookups = self.has_due_lookups(index, cx);
@@ -74,10 +107,10 @@ impl ConsumerRole {
             false => Wanted::default(),
         };
         if !lookups && wanted.asks.is_empty() {
-            return;
+            return Sent::AllDue;
         }
         let Some(versions) = self.reach(index, node, cx) else {
-            return;
+            return Sent::AllDue;
         };
         if lookups {
             self.send_lookups(index, node, versions, cx);
@@ -86,8 +119,9 @@ impl ConsumerRole {
                 wanted = self.wanted(index);
             }
         }
-        if !wanted.asks.is_empty() {
-            self.send_fetch(index, node, versions, wanted, cx);
+        match wanted.asks.is_empty() {
+            true => Sent::AllDue,
+            false => self.send_fetch(index, node, versions, wanted, cx),
         }
     }
 
@@ -160,23 +194,24 @@ impl ConsumerRole {
         versions: Versions,
         wanted: Wanted,
         cx: &mut Cx<'_>,
-    ) {
+    ) -> Sent {
         let Some(version) = versions.fetch else {
             let error = Error::new(ErrorKind::Unsupported {
                 feature: "Fetch in a version that this client speaks".into(),
             });
-            return self.fetch_unsupported(index, error.at_broker(node).in_step(Step::Fetch), cx);
+            self.fetch_unsupported(index, error.at_broker(node).in_step(Step::Fetch), cx);
+            return Sent::AllDue;
         };
         let overhead = RESPONSE_OVERHEAD
             .saturating_add(wanted.asks.len().saturating_mul(PARTITION_OVERHEAD))
             .saturating_add(wanted.name_bytes);
         let Some((allowance, max_bytes)) = self.reserve(index, overhead, wanted.least_bytes, cx)
         else {
-            return;
+            return Sent::ShortOfMemory;
         };
         let by_id = wanted.ids_known && version >= BY_ID_SINCE;
         let Some(broker) = self.brokers.get_mut(index) else {
-            return;
+            return Sent::AllDue;
         };
         let max_wait = match wanted.left_out {
             true => broker.lull.min(self.settings.max_wait),
@@ -219,6 +254,7 @@ impl ConsumerRole {
                 since: now,
             });
         }
+        Sent::AllDue
     }
 
     /// Takes the memory for a response before it is asked for: what is taken, and what is left of it for records.
@@ -231,8 +267,11 @@ impl ConsumerRole {
     ) -> Option<(usize, usize)> {
         let broker = self.brokers.get(index)?;
         let share = Self::fetch_share(cx);
+        // Each broker gets its part, so that all can be asked at once.
+        let part = (share / self.brokers.in_use()).max(FETCH_MIN);
         let target = broker
             .target
+            .min(part.saturating_sub(overhead))
             .max(least_batch)
             .min(share.saturating_sub(overhead));
         let least = FETCH_MIN
@@ -246,12 +285,14 @@ impl ConsumerRole {
             .saturating_sub(budget.used(Category::Fetch))
             .min(budget.free(Category::Fetch));
         let allowance = target.saturating_add(overhead).max(least).min(free);
+        let in_turn = self.fetch_line.front().is_none_or(|first| *first == index);
         // What waits for memory to be decompressed comes first: reading it is what frees memory.
         if allowance < least
+            || !in_turn
             || !self.starving.is_empty()
             || !budget.take(Category::Fetch, allowance)
         {
-            self.fetch_starving = true;
+            budget.refuse();
             return None;
         }
         Some((

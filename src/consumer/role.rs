@@ -140,8 +140,9 @@ pub(crate) struct ConsumerRole {
     pub(super) reader: Reader,
     /// The slots of the partitions whose next batch needs more memory than is free.
     pub(super) starving: Vec<u32>,
-    /// Whether a fetch was not sent because no memory was free.
-    pub(super) fetch_starving: bool,
+    /// The brokers whose fetch was not sent because too little memory was free. Who came first is served first, and
+    /// nobody takes what is free past him: the budget may be too small for all of them at once.
+    pub(super) fetch_line: VecDeque<BrokerIndex>,
     pub(super) pending: BTreeMap<Token, Pending>,
     pub(super) operations: Operations,
     /// Only with a `group.id`.
@@ -185,7 +186,7 @@ impl ConsumerRole {
             ready: VecDeque::new(),
             reader: Reader::Waiting,
             starving: Vec::new(),
-            fetch_starving: false,
+            fetch_line: VecDeque::new(),
             pending: BTreeMap::new(),
             operations: Operations::new(),
             group: group(config, entropy),
@@ -349,9 +350,8 @@ impl ConsumerRole {
         if !self.starving.is_empty() {
             self.feed_starving(cx);
         }
-        if self.fetch_starving && self.starving.is_empty() {
-            self.fetch_starving = false;
-            self.brokers.touch_all();
+        if self.starving.is_empty() {
+            self.touch_fetch_line();
         }
     }
 

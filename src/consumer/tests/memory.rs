@@ -106,6 +106,61 @@ fn a_reader_who_never_comes_stops_all_fetching_within_the_budget() {
     assert!(!world.is_silent());
 }
 
+/// The smallest budget that there can be.
+fn tiny() -> ConsumerConfig {
+    let mut config = config();
+    config.common = config.common.memory_budget(1_usize << 20);
+    config
+}
+
+#[test]
+fn a_tiny_budget_is_shared_among_the_brokers_so_that_none_waits_for_another_one_s_long_poll() {
+    let mut world = World::new(&tiny());
+    world.assign(&[0, 1], Start::Offset(0));
+    let at = |node: i32| usize::try_from(node).unwrap();
+    let mut served = [0_usize; 2];
+    for round in 0..20 {
+        let fetches = [world.fetch_at(0), world.fetch_at(1)];
+        let [first, second] = fetches;
+        // Whoever answers first gets no more than his part again.
+        let (early, late) = match round % 2 {
+            0 => (first, second),
+            _ => (second, first),
+        };
+        for fetch in [early, late] {
+            served[at(fetch.asked.node)] += 1;
+            fetch.answer(&mut world, 0, vec![]);
+        }
+    }
+    assert_eq!(served, [20, 20]);
+}
+
+#[test]
+fn with_memory_for_one_fetch_only_the_brokers_take_turns() {
+    let mut world = World::new(&tiny());
+    world.assign(&[0, 1], Start::Offset(0));
+    // A batch that the reader holds leaves room for one fetch.
+    let large = sized_batch(0, 1, 300_000);
+    world
+        .fetch_at(0)
+        .answer(&mut world, 0, vec![data(0, &[large])]);
+    let held = world.lend().unwrap();
+    let large = sized_batch(0, 1, 290_000);
+    world
+        .fetch_at(1)
+        .answer(&mut world, 0, vec![data(1, &[large])]);
+    let other = world.lend().unwrap();
+    let mut turns = Vec::new();
+    for _ in 0..6 {
+        let asked = world.asked.front().cloned().unwrap();
+        turns.push(asked.node);
+        world.fetch_at(asked.node).answer(&mut world, 0, vec![]);
+    }
+    let node_0 = turns.iter().filter(|node| **node == 0).count();
+    assert!((2..=4).contains(&node_0), "{turns:?}");
+    drop((held, other));
+}
+
 #[test]
 fn a_compressed_batch_is_lent_with_an_allowance_and_again_with_more() {
     let mut world = World::reading(&[0]);

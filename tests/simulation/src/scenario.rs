@@ -295,7 +295,7 @@ fn producer(mut draw: Stream, places: &[Place], length: u64) -> Producer {
 
 fn consumer(mut draw: Stream) -> Consumer {
     Consumer {
-        memory_budget: usize::try_from(draw.magnitude(8 << 20, 64 << 20)).expect("small"),
+        memory_budget: usize::try_from(draw.magnitude(1 << 20, 64 << 20)).expect("small"),
         fetch_max_wait: Duration::from_millis(draw.between(100, 500)),
         max_partition_fetch_bytes: usize::try_from(draw.magnitude(1_024, 1 << 20)).expect("small"),
         per_batch: Duration::from_micros(draw.magnitude(1, 10_000)),
