@@ -143,6 +143,16 @@ impl World {
         world
     }
 
+    /// The topic has so many partitions, each other one led by the same node.
+    pub(super) fn spread(&mut self, partitions: i32) {
+        let led = |partition| Led {
+            leader: partition % 2,
+            epoch: 5,
+        };
+        let topic = self.topics.get_mut(T).unwrap();
+        topic.partitions = (0..partitions).map(led).collect();
+    }
+
     pub(super) fn assign(&mut self, partitions: &[i32], start: Start) {
         let assignments: Vec<Assignment<'_>> = partitions
             .iter()

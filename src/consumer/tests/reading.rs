@@ -156,7 +156,10 @@ fn a_batch_abandoned_part_way_is_lent_again_from_there() {
 
 #[test]
 fn an_hour_without_records_costs_one_fetch_a_broker_per_longest_wait() {
-    let mut world = World::reading(&[0, 1, 2, 3]);
+    let mut world = World::new(&config());
+    let partitions: Vec<i32> = (0..100).collect();
+    world.spread(100);
+    world.assign(&partitions, Start::Offset(0));
     let mut fetches = 0;
     let hour = 2 * 60 * 60;
     for _ in 0..hour {
@@ -167,7 +170,7 @@ fn an_hour_without_records_costs_one_fetch_a_broker_per_longest_wait() {
             assert_eq!(
                 fetch.wants().len(),
                 if fetch.request.session_epoch == 0 {
-                    2
+                    50
                 } else {
                     0
                 }

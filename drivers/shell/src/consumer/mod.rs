@@ -5,6 +5,7 @@
 mod batch;
 mod commit;
 mod hub;
+mod offsets;
 mod reader;
 
 use std::future::{Future, poll_fn};

@@ -63,7 +63,9 @@ impl Town {
     }
 
     pub(crate) fn consumer(&self) -> Consumer {
-        let config = ConsumerConfig::bootstrap("broker-1:9092").expect("a configuration");
+        let config = ConsumerConfig::bootstrap("broker-1:9092")
+            .expect("a configuration")
+            .group_id("readers");
         Consumer::start(&config, self.fake.clone()).expect("a consumer")
     }
 

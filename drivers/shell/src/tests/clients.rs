@@ -16,7 +16,7 @@ fn letter(value: &str) -> NewRecord<'_> {
     NewRecord::to("letters").value(value)
 }
 
-fn from_the_beginning(consumer: &Consumer) {
+pub(super) fn from_the_beginning(consumer: &Consumer) {
     let all = Assignment {
         topic: "letters",
         partition: 0,
@@ -26,7 +26,7 @@ fn from_the_beginning(consumer: &Consumer) {
 }
 
 /// Writes each value as a batch of its own, or all as one.
-fn write(town: &mut Town, producer: &Producer, values: &[&str]) {
+pub(super) fn write(town: &mut Town, producer: &Producer, values: &[&str]) {
     let records: Vec<RecordRef<'_>> = values
         .iter()
         .map(|value| RecordRef::new(5, None, Some(value.as_bytes())))
@@ -38,7 +38,7 @@ fn write(town: &mut Town, producer: &Producer, values: &[&str]) {
     assert!(outcomes.iter().all(|part| part.outcome.is_success()));
 }
 
-fn text(record: &ConsumerRecord) -> String {
+pub(super) fn text(record: &ConsumerRecord) -> String {
     String::from_utf8(record.value.as_deref().expect("a value").to_vec()).expect("a text")
 }
 

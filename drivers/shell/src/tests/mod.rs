@@ -3,6 +3,7 @@
 //! Must not know Kafka.
 
 mod clients;
+mod consumers;
 mod security;
 
 use std::io;
