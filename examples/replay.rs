@@ -123,6 +123,7 @@ fn dump(recording: &Recording<'_>) -> std::result::Result<(), RecordingError> {
             Entry::Command { now, encoded } => {
                 println!("{number:7} {now} > a command of {} bytes", encoded.len());
             }
+            Entry::Reply { encoded } => println!("{number:7} < a reply of {} bytes", encoded.len()),
             Entry::Output { encoded } => println!("{number:7} < {}", describe_output(encoded)),
         }
     }

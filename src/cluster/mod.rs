@@ -233,6 +233,11 @@ impl Cluster {
         self.budget.used(category)
     }
 
+    /// How many bytes of the budget could be taken for this.
+    pub(crate) fn memory_free(&self, category: Category) -> usize {
+        self.budget.free(category)
+    }
+
     pub(crate) const fn pool(&mut self) -> &mut BufferPool {
         &mut self.pool
     }

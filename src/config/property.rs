@@ -201,7 +201,10 @@ fn unknown<C: Configuration>(name: &str) -> Error {
         .collect();
     match nearest(name, names.into_iter()) {
         Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
-        None => error.with_hint("the reference lists every setting".to_string()),
+        None => error.with_hint(
+            "`ProducerConfig::describe` and `ConsumerConfig::describe` list every setting"
+                .to_string(),
+        ),
     }
 }
 

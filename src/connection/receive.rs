@@ -102,8 +102,10 @@ impl Admission for Gate<'_> {
                 size: u64::from(u32::from_be_bytes(prefix)),
                 limit: max as u64,
             })
-            .with_hint("check that the port is that of a Kafka listener"),
-            FrameError::TooSmall { .. } => Error::new(ErrorKind::Protocol).with_detail(error),
+            .with_hint("check that the port is that of a Kafka listener, and lower `fetch.max.bytes` if it is"),
+            FrameError::TooSmall { .. } => Error::new(ErrorKind::Protocol)
+                .with_detail(error)
+                .with_hint("check that the port is that of a Kafka listener, and that nothing in between changes the bytes"),
         }
     }
 

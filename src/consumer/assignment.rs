@@ -201,10 +201,14 @@ impl ConsumerRole {
         let slot = self.find(topic, partition, cx)?;
         if let Some(partition) = self.assigned.get_mut(slot) {
             partition.paused = true;
+            // It asks again for the memory that it waits for once it is lent.
+            partition.supply.feed();
         }
         self.ready.retain(|ready| *ready != slot);
         // It may have been the one that all others wait behind.
         self.touch_fetch_line();
+        self.starving.retain(|starving| *starving != slot);
+        self.memory_freed(cx);
         Ok(())
     }
 

@@ -6,10 +6,12 @@ use super::fetched::too_large;
 use super::lent::Lent;
 use super::partition::{Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Reader};
-use super::supply::{Hand, Head, Point};
+use super::supply::{Compressed, Hand, Head, Point};
 use super::types::{ConsumerEvent, Corruption, LentBatch, Return, ReturnEnd};
 use crate::budget::Category;
 use crate::error::{Error, ErrorKind, Step};
+use crate::record::Codec;
+use crate::record::compression::decompression_memory;
 
 /// What any compressed batch may decompress to without being asked twice.
 const ALLOWANCE_MIN: usize = 64 << 10;
@@ -36,16 +38,19 @@ impl ConsumerRole {
         else {
             return None;
         };
-        let allowance = match head.compressed {
-            None => 0,
+        let (allowance, reserved) = match head.compressed {
+            None => (0, 0),
             Some(area) => {
                 let allowance = partition.allowance(area, Self::decompression_limit(cx));
-                if !cx.cluster.budget().take(Category::Decompressed, allowance) {
-                    partition.supply.starve(allowance);
-                    self.starving.push(slot);
+                let reserved = decompression_memory(area.codec, allowance);
+                if !cx.cluster.budget().take(Category::Decompressed, reserved) {
+                    partition.supply.starve(reserved);
+                    if !self.starving.contains(&slot) {
+                        self.starving.push(slot);
+                    }
                     return None;
                 }
-                allowance
+                (allowance, reserved)
             }
         };
         let id = self.lent.next_id();
@@ -56,6 +61,7 @@ impl ConsumerRole {
             version: partition.version,
             frame,
             allowance,
+            reserved,
             start: position.offset,
         });
         let batch = LentBatch {
@@ -69,6 +75,10 @@ impl ConsumerRole {
             allowance,
             high_watermark: partition.high_watermark,
         };
+        if self.starving.contains(&slot) {
+            self.starving.retain(|starving| *starving != slot);
+            self.memory_freed(cx);
+        }
         self.fetch_if_wanted(slot);
         Some(batch)
     }
@@ -97,15 +107,15 @@ impl ConsumerRole {
                 .with_detail(alloc::format!("{} is not lent", returned.id))
                 .with_hint("return each batch once"));
         };
-        if lent.allowance > 0 {
+        if lent.reserved > 0 {
             cx.cluster
                 .budget()
-                .give_back(Category::Decompressed, lent.allowance);
+                .give_back(Category::Decompressed, lent.reserved);
         }
         self.take_back(&lent, returned, cx);
         self.dropped.push(lent.frame);
         self.release_dropped(cx);
-        if lent.allowance > 0 {
+        if lent.reserved > 0 {
             self.memory_freed(cx);
         }
         Ok(())
@@ -207,12 +217,15 @@ impl ConsumerRole {
         let Some(partition) = self.assigned.get_mut(slot) else {
             return;
         };
-        let area = head.compressed.unwrap_or(head.size).max(1);
-        if needed > limit {
+        let Some(area) = head.compressed else {
+            // What is not compressed cannot be exhausted; it is lent again.
+            return self.offer(slot, cx);
+        };
+        if decompression_memory(area.codec, needed) > limit {
             let error = partition.place(too_large(offset, needed), Step::Fetch);
             return self.block(slot, error, cx);
         }
-        partition.expansion = partition.expansion.max(needed.div_ceil(area));
+        partition.expansion = partition.expansion.max(needed.div_ceil(area.size.max(1)));
         partition.least_allowance = needed;
         self.offer(slot, cx);
     }
@@ -223,14 +236,17 @@ impl ConsumerRole {
             let Some(partition) = self.assigned.get_mut(slot) else {
                 continue;
             };
-            let Hand::AwaitingMemory(_, needed) = partition.supply.hand() else {
-                continue;
-            };
-            if cx.cluster.budget().free(Category::Decompressed) >= needed {
-                partition.supply.feed();
-                self.offer(slot, cx);
-            } else {
-                self.starving.push(slot);
+            match partition.supply.hand() {
+                Hand::AwaitingMemory(_, needed) => {
+                    // It stays in the line until it is lent: a fetch would take the memory before the reader comes.
+                    self.starving.push(slot);
+                    if cx.cluster.budget().free(Category::Decompressed) >= needed {
+                        partition.supply.feed();
+                        self.offer(slot, cx);
+                    }
+                }
+                Hand::Offered(_) if partition.is_lendable() => self.starving.push(slot),
+                Hand::Offered(_) | Hand::Empty | Hand::Lent(..) => {}
             }
         }
         self.make_room(cx);
@@ -274,11 +290,29 @@ impl ConsumerRole {
 }
 
 impl Partition {
-    /// What a batch whose compressed records have this size may decompress to, as far as one can guess.
-    fn allowance(&self, area: usize, limit: usize) -> usize {
-        area.saturating_mul(self.expansion)
+    /// What a compressed batch may decompress to, as far as one can guess, if that may take `limit` bytes of memory.
+    fn allowance(&self, area: Compressed, limit: usize) -> usize {
+        let wanted = area
+            .size
+            .saturating_mul(self.expansion)
             .max(self.least_allowance)
-            .max(ALLOWANCE_MIN)
-            .min(limit)
+            .max(ALLOWANCE_MIN);
+        match decompression_memory(area.codec, wanted) <= limit {
+            true => wanted,
+            false => largest_output(area.codec, limit),
+        }
     }
+}
+
+/// What can be decompressed to with `memory` bytes in all: at least one byte, so that there is a need to be told of.
+fn largest_output(codec: Codec, memory: usize) -> usize {
+    let (mut fits, mut exceeds) = (1, memory.saturating_add(1));
+    while exceeds.saturating_sub(fits) > 1 {
+        let middle = fits.midpoint(exceeds);
+        match decompression_memory(codec, middle) <= memory {
+            true => fits = middle,
+            false => exceeds = middle,
+        }
+    }
+    fits
 }

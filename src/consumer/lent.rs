@@ -46,8 +46,10 @@ pub(crate) struct Lent {
     pub(crate) partition: u32,
     pub(crate) version: u64,
     pub(crate) frame: FrameId,
-    /// What was reserved for its decompression.
+    /// What it may decompress to; 0 if it is not compressed.
     pub(crate) allowance: usize,
+    /// What was reserved for its decompression.
+    pub(crate) reserved: usize,
     /// The first offset that was wanted of it.
     pub(crate) start: i64,
 }
@@ -144,6 +146,7 @@ mod tests {
             version: 1,
             frame: frames.insert(()),
             allowance: 0,
+            reserved: 0,
             start: 5,
         };
         let mut table = LentTable::new();

@@ -5,10 +5,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::command::ConsumerCommand;
+use super::command::{ConsumerCommand, ConsumerReply};
 use super::engine::ConsumerEngine;
 use super::lent::BatchId;
-use super::types::{Assignment, ConsumerEvent, Corruption, OffsetSpec, Return, ReturnEnd, Start};
+use super::types::{
+    Assignment, ConsumerEvent, Corruption, LentBatch, OffsetSpec, Return, ReturnEnd, Start,
+};
 use crate::engine::{Engine, OpId, TopicPartition};
 use crate::group::OffsetAndMetadata;
 use crate::recording::{Decoder, Encoder, Recordable, RecordingError};
@@ -105,7 +107,7 @@ impl Recordable for ConsumerEngine {
         &mut self,
         from: &mut Decoder<'_>,
         now: Instant,
-    ) -> Result<(), RecordingError> {
+    ) -> Result<ConsumerReply, RecordingError> {
         let mut assignments = Vec::new();
         let command = match from.get_u8()? {
             ASSIGN => {
@@ -171,8 +173,22 @@ impl Recordable for ConsumerEngine {
             _ => return Err(from.error("a consumer's command")),
         };
         from.expect_end()?;
-        let _reply = self.command(command, now);
-        Ok(())
+        Ok(self.command(command, now))
+    }
+
+    fn put_reply(reply: &ConsumerReply, out: &mut Encoder<'_>) {
+        match reply {
+            ConsumerReply::Batch(batch) => {
+                out.put_option(batch.as_ref(), |out, batch| put_batch(batch, out))
+            }
+            ConsumerReply::Returned(done, batch) => {
+                out.put_debug(done);
+                out.put_option(batch.as_ref(), |out, batch| put_batch(batch, out));
+            }
+            ConsumerReply::Done(_) | ConsumerReply::Op(_) | ConsumerReply::Begun(_) => {
+                out.put_debug(reply)
+            }
+        }
     }
 
     fn put_event(event: &ConsumerEvent, out: &mut Encoder<'_>) {
@@ -203,6 +219,29 @@ fn get_partitions(from: &mut Decoder<'_>) -> Result<Vec<TopicPartition>, Recordi
         partitions.push(TopicPartition::new(topic, partition));
     }
     Ok(partitions)
+}
+
+/// All that the reader gets, the records themselves too.
+fn put_batch(batch: &LentBatch, out: &mut Encoder<'_>) {
+    let LentBatch {
+        id,
+        topic,
+        handle,
+        partition,
+        bytes,
+        start,
+        next,
+        allowance,
+        high_watermark,
+    } = batch;
+    out.put_u64(id.as_u64());
+    put_partition(topic, *partition, out);
+    out.put_u64(u64::from(handle.index()));
+    out.put_bytes(bytes);
+    for offset in [start, next, high_watermark] {
+        out.put_i64(*offset);
+    }
+    out.put_u64(*allowance as u64);
 }
 
 fn put_start(start: Start, out: &mut Encoder<'_>) {
@@ -410,10 +449,14 @@ mod tests {
             ConsumerEngine::put_command(&command, &mut Encoder::new(&mut written));
             ConsumerEngine::put_command(&command, &mut Encoder::new(&mut again));
             assert_eq!(written, again);
-            original.command(command, now);
+            let reply = original.command(command, now);
             let mut encoded = Decoder::new(&written);
-            replayed.replay_command(&mut encoded, now).unwrap();
+            let replied = replayed.replay_command(&mut encoded, now).unwrap();
             assert!(encoded.is_empty());
+            let (mut written_reply, mut replied_again) = (Vec::new(), Vec::new());
+            ConsumerEngine::put_reply(&reply, &mut Encoder::new(&mut written_reply));
+            ConsumerEngine::put_reply(&replied, &mut Encoder::new(&mut replied_again));
+            assert_eq!(written_reply, replied_again);
             assert_eq!(outputs(&mut original), outputs(&mut replayed));
             assert_eq!(original.assignment(), replayed.assignment());
             for cut in 0..written.len() {

@@ -596,7 +596,7 @@ impl ConsumerRole {
         most - most / 4
     }
 
-    /// The most that one batch may decompress to.
+    /// The most memory that the decompression of one batch may take.
     pub(super) fn decompression_limit(cx: &mut Cx<'_>) -> usize {
         let most = cx.cluster.budget().most(Category::Decompressed);
         most - most / 4

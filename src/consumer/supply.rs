@@ -37,8 +37,16 @@ pub(crate) struct Head {
     pub(crate) size: usize,
     pub(crate) base_offset: i64,
     pub(crate) next: Point,
-    /// The size of the records area if that is compressed.
-    pub(crate) compressed: Option<usize>,
+    /// Present if the records area is compressed.
+    pub(crate) compressed: Option<Compressed>,
+}
+
+/// A compressed records area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compressed {
+    pub(crate) codec: Codec,
+    /// Its size as it is.
+    pub(crate) size: usize,
 }
 
 /// What the reader's side of a partition is doing.
@@ -57,7 +65,7 @@ pub(crate) enum Hand {
     Offered(Head),
     /// The first batch is with the reader.
     Lent(Head, BatchId),
-    /// The first batch can be lent as soon as it may decompress to so many bytes.
+    /// The first batch can be lent as soon as its decompression may take so many bytes.
     AwaitingMemory(Head, usize),
 }
 
@@ -243,8 +251,11 @@ impl Chunk {
             if !unseen {
                 let compressed = match header.codec() {
                     Codec::None => None,
-                    Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => {
-                        Some(view.records_area().len())
+                    codec @ (Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd) => {
+                        Some(Compressed {
+                            codec,
+                            size: view.records_area().len(),
+                        })
                     }
                 };
                 return Ok(Some(Head {

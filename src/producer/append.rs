@@ -327,6 +327,7 @@ impl Producer {
 
     fn refuse(&self, id: SlotId, error: Error, cx: &Cx<'_>) -> AppendError {
         let topic = self.slot(id).and_then(|slot| cx.cluster.topic(slot.topic));
+        let error = error.in_step(Step::Produce);
         AppendError::Refused(match topic {
             Some(topic) => error.on_topic(&topic.name),
             None => error,

@@ -68,6 +68,12 @@ impl ProducerEngine {
         self.client.cluster.memory_used(category)
     }
 
+    /// How many bytes of the budget could be taken for `category` now.
+    #[must_use]
+    pub fn memory_free(&self, category: Category) -> usize {
+        self.client.cluster.memory_free(category)
+    }
+
     /// Accepts records: the longest prefix that goes to one partition and for which there is memory, at least one.
     ///
     /// Without a `partition` the key decides as in Java; records without a key stay with one partition until a batch

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use super::command::{BlockedOn, ProducerCommand, ProducerEvent};
+use super::command::{BlockedOn, ProducerCommand, ProducerEvent, ProducerReply};
 use super::engine::ProducerEngine;
 use crate::engine::{Engine, OpId, TopicHandle};
 use crate::record::{HeaderRef, Headers, RecordRef};
@@ -69,7 +69,7 @@ impl Recordable for ProducerEngine {
         &mut self,
         encoded: &mut Decoder<'_>,
         now: Instant,
-    ) -> Result<(), RecordingError> {
+    ) -> Result<ProducerReply, RecordingError> {
         let command = match encoded.get_u8()? {
             TOPIC => ProducerCommand::Topic {
                 name: encoded.get_str()?,
@@ -93,8 +93,11 @@ impl Recordable for ProducerEngine {
             },
             _ => return Err(encoded.error("a command of a producer")),
         };
-        self.command(command, now);
-        Ok(())
+        Ok(self.command(command, now))
+    }
+
+    fn put_reply(reply: &ProducerReply, out: &mut Encoder<'_>) {
+        out.put_debug(reply);
     }
 
     fn put_event(event: &ProducerEvent, out: &mut Encoder<'_>) {
@@ -107,7 +110,7 @@ impl ProducerEngine {
         &mut self,
         encoded: &mut Decoder<'_>,
         now: Instant,
-    ) -> Result<(), RecordingError> {
+    ) -> Result<ProducerReply, RecordingError> {
         let topic = get_topic(encoded)?;
         let partition = encoded.get_option(|from| from.get_i32())?;
         let count = encoded.get_u32()?;
@@ -141,8 +144,7 @@ impl ProducerEngine {
             partition,
             records: &records,
         };
-        self.command(command, now);
-        Ok(())
+        Ok(self.command(command, now))
     }
 }
 

@@ -30,6 +30,7 @@ const MAGIC: &[u8; 8] = b"klamm\x00r1";
 const TAG_INPUT: u8 = 1;
 const TAG_COMMAND: u8 = 2;
 const TAG_OUTPUT: u8 = 3;
+const TAG_REPLY: u8 = 4;
 
 /// An engine whose commands and events can be written down.
 pub trait Recordable: Engine {
@@ -47,7 +48,10 @@ pub trait Recordable: Engine {
         &mut self,
         encoded: &mut Decoder<'_>,
         now: Instant,
-    ) -> Result<(), RecordingError>;
+    ) -> Result<Self::Reply, RecordingError>;
+
+    /// Writes what a command answered, so that equal replies and only those give equal bytes.
+    fn put_reply(reply: &Self::Reply, out: &mut Encoder<'_>);
 
     /// Writes an event, so that equal events and only those give equal bytes.
     fn put_event(event: &Self::Event, out: &mut Encoder<'_>);
@@ -150,6 +154,11 @@ pub enum Entry<'a> {
         /// The command.
         encoded: &'a [u8],
     },
+    /// The command before answered this at once.
+    Reply {
+        /// The reply, for comparison.
+        encoded: &'a [u8],
+    },
     /// An output was popped, and was this.
     Output {
         /// The output, for comparison and for [`describe_output`].
@@ -164,6 +173,7 @@ impl Entry<'_> {
         let (tag, now, encoded) = match self {
             Self::Input { now, encoded } => (TAG_INPUT, Some(now), encoded),
             Self::Command { now, encoded } => (TAG_COMMAND, Some(now), encoded),
+            Self::Reply { encoded } => (TAG_REPLY, None, encoded),
             Self::Output { encoded } => (TAG_OUTPUT, None, encoded),
         };
         out.put_u8(tag);
@@ -207,10 +217,13 @@ impl<'a> Entries<'a> {
                 now: self.rest.get_instant()?,
                 encoded: self.rest.get_bytes()?,
             }),
+            TAG_REPLY => Ok(Entry::Reply {
+                encoded: self.rest.get_bytes()?,
+            }),
             TAG_OUTPUT => Ok(Entry::Output {
                 encoded: self.rest.get_bytes()?,
             }),
-            _ => Err(self.rest.error("an input, a command or an output")),
+            _ => Err(self.rest.error("an input, a command, a reply or an output")),
         }
     }
 }
@@ -223,11 +236,38 @@ pub fn put_command<E: Recordable>(command: &E::Command<'_>, now: Instant, to: &m
     out.put_sized(|out| E::put_command(command, out));
 }
 
+/// Appends what a command answered to a recording.
+pub fn put_reply<E: Recordable>(reply: &E::Reply, to: &mut Vec<u8>) {
+    let mut out = Encoder::new(to);
+    out.put_u8(TAG_REPLY);
+    out.put_sized(|out| E::put_reply(reply, out));
+}
+
+/// What a replay compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// What a command answered at once.
+    Reply,
+    /// What was popped later.
+    Output,
+}
+
+impl Compared {
+    fn describe(self, encoded: &[u8]) -> String {
+        match self {
+            Self::Reply => alloc::format!("a reply of {} bytes", encoded.len()),
+            Self::Output => describe_output(encoded),
+        }
+    }
+}
+
 /// Where a replay first gave something else than the recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The number of the entry, counted from 0.
     pub entry: u64,
+    /// What sort of entry it is.
+    pub of: Compared,
     /// What the recording has there.
     pub recorded: Vec<u8>,
     /// What the engine gave.
@@ -241,8 +281,8 @@ impl fmt::Display for Difference {
             f,
             "entry {}: the recording has {}, the replay gave {}",
             self.entry,
-            describe_output(recorded),
-            describe_output(replayed)
+            self.of.describe(recorded),
+            self.of.describe(replayed)
         )?;
         let common = recorded.iter().zip(replayed).take_while(|(a, b)| a == b);
         write!(f, "; they differ from byte {} on", common.count())
@@ -256,7 +296,7 @@ pub struct Replayed {
     pub inputs: u64,
     /// Commands carried out.
     pub commands: u64,
-    /// Outputs compared.
+    /// Replies and outputs compared.
     pub outputs: u64,
     /// Bytes of these.
     pub output_bytes: u64,
@@ -288,39 +328,47 @@ impl From<RecordingError> for ReplayError {
     }
 }
 
-/// Applies the entries to a fresh engine, and compares each output with the recorded one, byte for byte.
+/// Applies the entries to a fresh engine, and compares each reply and each output with the recorded one, byte for byte.
 ///
 /// # Errors
-/// The first output that differs, or the first entry that cannot be read.
+/// The first reply or output that differs, or the first entry that cannot be read.
 pub fn replay<'a, E: Recordable>(
     engine: &mut E,
     entries: impl IntoIterator<Item = Result<Entry<'a>, RecordingError>>,
 ) -> Result<Replayed, ReplayError> {
     let mut done = Replayed::default();
+    let mut reply = Vec::new();
     for (entry, number) in entries.into_iter().zip(0_u64..) {
-        match entry? {
+        let (of, recorded, replayed) = match entry? {
             Entry::Input { now, encoded } => {
                 engine.handle(get_input(encoded)?, now);
                 done.inputs = done.inputs.saturating_add(1);
+                continue;
             }
             Entry::Command { now, encoded } => {
-                engine.replay_command(&mut Decoder::new(encoded), now)?;
+                let replied = engine.replay_command(&mut Decoder::new(encoded), now)?;
+                reply.clear();
+                E::put_reply(&replied, &mut Encoder::new(&mut reply));
                 done.commands = done.commands.saturating_add(1);
+                continue;
             }
+            Entry::Reply { encoded } => (Compared::Reply, encoded, core::mem::take(&mut reply)),
             Entry::Output { encoded } => {
-                let mut replayed = Vec::new();
-                output::encode::<E>(&engine.poll_output(), &mut Encoder::new(&mut replayed));
-                if replayed != encoded {
-                    return Err(ReplayError::Difference(Difference {
-                        entry: number,
-                        recorded: encoded.into(),
-                        replayed,
-                    }));
-                }
-                done.outputs = done.outputs.saturating_add(1);
-                done.output_bytes = done.output_bytes.saturating_add(encoded.len() as u64);
+                let mut output = Vec::new();
+                output::encode::<E>(&engine.poll_output(), &mut Encoder::new(&mut output));
+                (Compared::Output, encoded, output)
             }
+        };
+        if replayed != recorded {
+            return Err(ReplayError::Difference(Difference {
+                entry: number,
+                of,
+                recorded: recorded.into(),
+                replayed,
+            }));
         }
+        done.outputs = done.outputs.saturating_add(1);
+        done.output_bytes = done.output_bytes.saturating_add(recorded.len() as u64);
     }
     Ok(done)
 }

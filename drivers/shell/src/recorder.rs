@@ -1,5 +1,5 @@
-//! Owns the collecting of a recording: every input and command in the order in which they were applied, and every output
-//! that came of them.
+//! Owns the collecting of a recording: every input and command in the order in which they were applied, and every reply
+//! and output that came of them.
 //!
 //! Must not write anywhere: it is fed under the lock. The bytes' format belongs to the engine's crate.
 
@@ -23,6 +23,10 @@ impl Recorder {
 
     pub(crate) fn command<E: Recordable>(&mut self, command: &E::Command<'_>, now: Instant) {
         recording::put_command::<E>(command, now, &mut self.buffer);
+    }
+
+    pub(crate) fn reply<E: Recordable>(&mut self, reply: &E::Reply) {
+        recording::put_reply::<E>(reply, &mut self.buffer);
     }
 
     pub(crate) fn output<E: Recordable>(&mut self, output: &Output<<E as Engine>::Event>) {

@@ -106,7 +106,11 @@ impl<R: Role> State<R> {
         if let Some(recorder) = &mut self.recorder {
             recorder.command::<R::Engine>(&command, now);
         }
-        self.engine.command(command, now)
+        let reply = self.engine.command(command, now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.reply::<R::Engine>(&reply);
+        }
+        reply
     }
 
     /// What lies ready for a connection; nothing once it has ended.

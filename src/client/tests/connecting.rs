@@ -293,6 +293,9 @@ fn frames_before_the_handshake_are_small_and_have_room_for_an_id() {
         s.closed(conn, CloseCause::Local);
         let error = s.expect_event().error();
         assert!(error.contains(words), "{error}");
+        // Where, at which step, and what to do.
+        assert!(error.contains("while negotiating API versions"), "{error}");
+        assert!(error.contains("check that the port is"), "{error}");
         s.finish();
     }
 }

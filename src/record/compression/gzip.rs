@@ -15,6 +15,9 @@ use crate::record::Codec;
 /// Magic, deflate, no flags, no time, no extra flags, an unknown operating system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
+/// The window of deflate and the tables of its codes.
+pub(super) const WORKING_MEMORY: usize = 64 << 10;
+
 const HEADER_CHECKSUM: u8 = 1 << 1;
 const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;

@@ -196,6 +196,31 @@ pub fn default_level(codec: Codec) -> Option<i32> {
     }
 }
 
+/// What decompressing to at most `limit` bytes takes at the most, output and working memory together, in bytes: what
+/// whoever keeps to a budget must have taken from it before. It grows with `limit`.
+///
+/// ```
+/// use klamm::record::Codec;
+/// use klamm::record::compression::decompression_memory;
+///
+/// assert_eq!(decompression_memory(Codec::Lz4, 100_000), 100_000);
+/// assert!(decompression_memory(Codec::Zstd, 100_000) > 100_000);
+/// ```
+#[must_use]
+pub fn decompression_memory(codec: Codec, limit: usize) -> usize {
+    let working = match codec {
+        Codec::None | Codec::Lz4 | Codec::Snappy => 0,
+        #[cfg(feature = "gzip")]
+        Codec::Gzip => gzip::WORKING_MEMORY,
+        #[cfg(any(feature = "zstd", feature = "zstd-c"))]
+        Codec::Zstd => zstd::working_memory(limit),
+        // It ends before anything is decompressed.
+        #[allow(unreachable_patterns, reason = "what is left depends on the features")]
+        Codec::Gzip | Codec::Zstd => 0,
+    };
+    limit.saturating_add(working)
+}
+
 /// Decompresses records areas. Keeps the codecs' working memory for the next one; make one for each thread.
 #[derive(Default)]
 pub struct Decompressor {
@@ -216,8 +241,7 @@ impl Decompressor {
     /// Decompresses `input` into `output`, which holds nothing else then, and never more than `limit` bytes. With an
     /// error, what it holds is not to be used.
     ///
-    /// Besides the output, gzip takes about 50 KiB, and zstd its window: with `zstd-c` up to 8 MiB, in Rust no more than
-    /// about twice `limit`.
+    /// What it takes in all, [`decompression_memory`] tells.
     ///
     /// # Errors
     /// See [`DecompressError`].

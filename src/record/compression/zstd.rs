@@ -17,9 +17,20 @@ use super::{CompressError, DecompressBuffer, DecompressError};
 /// A block makes at most this many bytes.
 const LARGEST_BLOCK: usize = 128 * 1024;
 
+/// The tables of the codes, and a block's literals and sequences.
+const TABLES: usize = 256 << 10;
+
+/// The window is a ring that is filled up to a block beyond it.
+pub(super) fn working_memory(limit: usize) -> usize {
+    let largest = usize::try_from(LARGEST_WINDOW).unwrap_or(usize::MAX);
+    let window = limit.clamp(LARGEST_BLOCK, largest).next_power_of_two();
+    window.saturating_add(2 * LARGEST_BLOCK + TABLES)
+}
+
 #[derive(Default)]
 pub(super) struct Decoder {
-    frames: Option<FrameDecoder>,
+    /// With the longest window that it has had.
+    kept: Option<(FrameDecoder, u64)>,
 }
 
 impl Decoder {
@@ -30,19 +41,35 @@ impl Decoder {
         output: &mut DecompressBuffer,
         limit: usize,
     ) -> Result<(), DecompressError> {
-        // Taken out, so that one that has failed is not used again.
-        let mut frames = self.frames.take().unwrap_or_default();
-        frames.set_max_window_size(LARGEST_WINDOW.saturating_mul(2));
         loop {
             input = match read(input)? {
                 Next::Skipped(rest) => rest,
-                Next::Frame(frame) => decompress_frame(&mut frames, &frame, output, limit)?,
+                Next::Frame(frame) => self.decompress_frame(&frame, output, limit)?,
             };
             if input.is_empty() {
-                self.frames = Some(frames);
                 return Ok(());
             }
         }
+    }
+
+    /// Decompresses one frame and gives what follows it.
+    fn decompress_frame<'a>(
+        &mut self,
+        frame: &Frame<'a>,
+        output: &mut DecompressBuffer,
+        limit: usize,
+    ) -> Result<&'a [u8], DecompressError> {
+        let window = window_for(frame, limit.saturating_sub(output.filled()));
+        // Taken out, so that one that has failed is not used again; and gone before a longer ring is made.
+        let (mut frames, longest) = self
+            .kept
+            .take()
+            .filter(|(_, longest)| *longest >= window)
+            .unwrap_or_else(|| (FrameDecoder::default(), window));
+        frames.set_max_window_size(LARGEST_WINDOW.saturating_mul(2));
+        let rest = decompress_frame(&mut frames, frame, window, output, limit)?;
+        self.kept = Some((frames, longest));
+        Ok(rest)
     }
 }
 
@@ -50,6 +77,7 @@ impl Decoder {
 fn decompress_frame<'a>(
     frames: &mut FrameDecoder,
     frame: &Frame<'a>,
+    window: u64,
     output: &mut DecompressBuffer,
     limit: usize,
 ) -> Result<&'a [u8], DecompressError> {
@@ -63,7 +91,7 @@ fn decompress_frame<'a>(
             needed: start.saturating_add(size),
         });
     }
-    let header = header_for(frame, left);
+    let header = header_for(frame, window);
     frames
         .reset(&header[..])
         .map_err(|_| corrupt("a header that cannot be"))?;
@@ -91,15 +119,20 @@ fn decompress_frame<'a>(
     Ok(input)
 }
 
-/// A header that asks for no longer a window than can be filled: `left` bytes, or one block where that is more.
-/// The decoder allocates what its header says, so it is given this one.
-fn header_for(frame: &Frame<'_>, left: usize) -> [u8; 6] {
+/// As long a window as can be filled: `left` bytes, or one block where that is more; a power of two, from 1 KiB on.
+fn window_for(frame: &Frame<'_>, left: usize) -> u64 {
     let useful = u64::try_from(left.max(LARGEST_BLOCK)).unwrap_or(u64::MAX);
-    let window = frame.window.clamp(1024, useful.max(1024));
-    // The next power of two, from 1 KiB (the descriptor's 0) on.
-    let exponent = 64u32
-        .wrapping_sub(window.wrapping_sub(1).leading_zeros())
-        .saturating_sub(10);
+    frame
+        .window
+        .clamp(1024, useful)
+        .checked_next_power_of_two()
+        .unwrap_or(u64::MAX)
+}
+
+/// The frame's header with this window: the decoder allocates what its header says.
+fn header_for(frame: &Frame<'_>, window: u64) -> [u8; 6] {
+    // The exponent behind that of 1 KiB.
+    let exponent = window.trailing_zeros().saturating_sub(10);
     let [m0, m1, m2, m3] = MAGIC;
     [
         m0,

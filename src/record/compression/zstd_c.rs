@@ -1,6 +1,6 @@
 //! Zstandard by the C library (feature `zstd-c`).
 //!
-//! Owns the bound on window and output. The library's own formats from before the standard are not compiled in.
+//! Owns the bound on the output, which is the window, too. The library's own formats from before the standard are not compiled in.
 //!
 //! Must not know what a batch is.
 
@@ -8,15 +8,22 @@ use alloc::vec::Vec;
 
 use bytes::BytesMut;
 use zstd::zstd_safe::{
-    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, compress_bound,
+    CCtx, CParameter, DCtx, ErrorCode, compress_bound, find_frame_compressed_size,
 };
 
 use super::zstd_frame::{Next, corrupt, read};
 use super::{CompressError, DecompressBuffer, DecompressError};
 use crate::record::Codec;
 
-/// 8 MiB, as an exponent of two.
-const LARGEST_WINDOW_LOG: u32 = 23;
+/// What the context takes. A frame is decompressed in one go, so that the output is its window, and there is no other.
+const CONTEXT: usize = 256 << 10;
+
+/// `ZSTD_error_dstSize_tooSmall`, which has had its number since version 1.3.1.
+const TOO_SMALL: ErrorCode = 0_usize.wrapping_sub(70);
+
+pub(super) const fn working_memory(_limit: usize) -> usize {
+    CONTEXT
+}
 
 #[derive(Default)]
 pub(super) struct Decoder {
@@ -35,7 +42,12 @@ impl Decoder {
         loop {
             input = match read(input)? {
                 Next::Skipped(rest) => rest,
-                Next::Frame(_) => decompress_frame(context, input, output, limit)?,
+                Next::Frame(frame) => {
+                    let size = find_frame_compressed_size(input).map_err(|_| corrupt("cut off"))?;
+                    let (whole, rest) = input.split_at_checked(size).ok_or(corrupt("cut off"))?;
+                    decompress_frame(context, whole, frame.content_size, output, limit)?;
+                    rest
+                }
             };
             if input.is_empty() {
                 return Ok(());
@@ -44,44 +56,38 @@ impl Decoder {
     }
 }
 
-/// Decompresses one frame and gives what follows it.
-fn decompress_frame<'a>(
+/// Decompresses one frame. One that does not say how much it holds is tried again with more room.
+fn decompress_frame(
     context: &mut DCtx<'static>,
-    input: &'a [u8],
+    frame: &[u8],
+    declared: Option<u64>,
     output: &mut DecompressBuffer,
     limit: usize,
-) -> Result<&'a [u8], DecompressError> {
-    let refused = |_| corrupt("the context cannot be used");
-    context
-        .reset(ResetDirective::SessionOnly)
-        .map_err(refused)?;
-    context
-        .set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW_LOG))
-        .map_err(refused)?;
-    let mut source = InBuffer::around(input);
+) -> Result<(), DecompressError> {
+    let start = output.filled();
+    let mut wanted = match declared {
+        Some(size) => usize::try_from(size).unwrap_or(usize::MAX),
+        None => frame.len().saturating_mul(4).max(4096),
+    };
+    let exhausted = |wanted: usize| DecompressError::Exhausted {
+        needed: start.saturating_add(wanted),
+    };
+    if declared.is_some() && wanted > limit.saturating_sub(start) {
+        return Err(exhausted(wanted));
+    }
     loop {
-        let room = output.room(input.len().saturating_mul(4).max(4096), limit);
-        // At the limit there is still the end of the frame to be seen, or one byte too many.
-        let mut probe = [0; 1];
-        let probing = room.is_empty();
-        let room = if probing { &mut probe[..] } else { room };
-        let before = source.pos();
-        let mut sink = OutBuffer::around(room);
-        let left = context
-            .decompress_stream(&mut sink, &mut source)
-            .map_err(|_| corrupt("not a zstd frame"))?;
-        let written = sink.pos();
-        if probing && written > 0 {
-            return Err(DecompressError::Exhausted {
-                needed: limit.saturating_add(1),
-            });
-        }
-        output.advance(written);
-        if left == 0 {
-            return Ok(input.get(source.pos()..).unwrap_or_default());
-        }
-        if written == 0 && source.pos() == before {
-            return Err(corrupt("cut off"));
+        let room = output.room(wanted, limit);
+        let size = room.len();
+        match context.decompress(room, frame) {
+            Ok(written) => {
+                output.advance(written);
+                return Ok(());
+            }
+            Err(TOO_SMALL) if size < wanted => {
+                return Err(exhausted(size.saturating_add(1)));
+            }
+            Err(TOO_SMALL) => wanted = size.saturating_mul(2).max(1),
+            Err(_) => return Err(corrupt("not a zstd frame")),
         }
     }
 }

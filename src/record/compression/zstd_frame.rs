@@ -26,10 +26,6 @@ pub(super) const fn corrupt(reason: &'static str) -> DecompressError {
 }
 
 /// What comes next in the input.
-#[cfg_attr(
-    feature = "zstd-c",
-    allow(dead_code, reason = "C reads the header again")
-)]
 pub(super) enum Next<'a> {
     /// A frame that holds nothing; this is what follows it.
     Skipped(&'a [u8]),

@@ -25,6 +25,8 @@ const IDLE_BUFFER_BYTES_MAX: usize = 1 << 20;
 struct Tools {
     decompressor: Decompressor,
     buffer: DecompressBuffer,
+    /// The most that it was allowed to decompress to: what it keeps for the next batch grows with that.
+    most: usize,
 }
 
 /// What the readers of one consumer share beside the lock.
@@ -59,8 +61,10 @@ impl Desk {
     }
 
     fn put_tools(&self, mut tools: Box<Tools>) {
-        if tools.buffer.capacity() > IDLE_BUFFER_BYTES_MAX {
+        if tools.most > IDLE_BUFFER_BYTES_MAX {
             tools.buffer.shrink_to(IDLE_BUFFER_BYTES_MAX);
+            tools.decompressor = Decompressor::new();
+            tools.most = 0;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_BUFFERS_MAX {
@@ -165,7 +169,9 @@ impl Batch {
         let Tools {
             decompressor,
             buffer,
+            most,
         } = &mut *tools;
+        *most = lent.allowance.max(*most);
         match decompressor.decompress(codec, view.records_area(), buffer, lent.allowance) {
             Ok(()) => Ok((*view.header(), Area::Decompressed(tools))),
             Err(error) => {

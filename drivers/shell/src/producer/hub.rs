@@ -277,6 +277,7 @@ impl State<ProducerHub> {
         let timed_out = Error::new(ErrorKind::TimedOut { after });
         let error = match key {
             LineKey::Memory => timed_out
+                .in_step(Step::Produce)
                 .with_detail("`buffer.memory` stayed full")
                 .with_hint("produce more slowly, or raise `buffer.memory` or `max.block.ms`"),
             LineKey::Metadata(topic) => {

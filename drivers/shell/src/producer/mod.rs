@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use klamm::config::ProducerConfig;
 use klamm::record::{NO_TIMESTAMP, RecordRef};
 use klamm::{
-    CloseReport, Duration, Error, ErrorKind, Instant, OpId, ProducerCommand, ProducerEngine,
-    RawRequest, RawResponse, TopicHandle, UnixMillis,
+    Category, CloseReport, Duration, Error, ErrorKind, Instant, OpId, ProducerCommand,
+    ProducerEngine, RawRequest, RawResponse, TopicHandle, UnixMillis,
 };
 
 use self::delivery::Part;
@@ -183,7 +183,10 @@ impl Producer {
                 Tried::Accepted(topic, appended) => {
                     Ok(state.deliver_one(topic, appended.partition, appended.tickets.start))
                 }
-                Tried::Blocked(key) => Err(state.not_now(key, &as_ref, now)),
+                Tried::Blocked(key) => {
+                    let error = state.not_now(key, &as_ref, now);
+                    Err(state.place(error, record.topic, record.partition))
+                }
                 Tried::Refused(error) => Err(error),
             }
         });
@@ -240,7 +243,10 @@ impl Producer {
                 let all = &mut accepted;
                 match self.append_some(state, topic, partition, records, all, None, now) {
                     Ok(()) => {}
-                    Err(NotYet::Blocked(key)) => return Err(state.not_now(key, first, now)),
+                    Err(NotYet::Blocked(key)) => {
+                        let error = state.not_now(key, first, now);
+                        return Err(state.place(error, topic, partition));
+                    }
                     Err(NotYet::Never(error)) => return Err(error),
                 }
             }
@@ -492,6 +498,19 @@ impl State<ProducerHub> {
         });
     }
 
+    /// Adds to an error where the record was to go.
+    fn place(&self, error: Error, topic: Target<'_>, partition: Option<i32>) -> Error {
+        let name = match topic {
+            Target::Name(name) => name,
+            Target::Handle(handle) => self.topic_name(handle),
+        };
+        let error = error.on_topic(name);
+        match partition {
+            Some(partition) => error.on_partition(partition),
+            None => error,
+        }
+    }
+
     /// What to say to one who does not want to wait.
     fn not_now(&mut self, key: LineKey, record: &RecordRef<'_>, now: Instant) -> Error {
         self.withdraw(key, now);
@@ -499,7 +518,9 @@ impl State<ProducerHub> {
             LineKey::Memory => {
                 let needed =
                     record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                Error::new(ErrorKind::BufferFull { needed, free: 0 })
+                let free = self.engine().memory_free(Category::Producer);
+                Error::new(ErrorKind::BufferFull { needed, free })
+                    .in_step(klamm::Step::Produce)
                     .with_hint("wait with `enqueue`, produce more slowly, or raise `buffer.memory`")
             }
             LineKey::Metadata(topic) => Error::new(ErrorKind::TimedOut {

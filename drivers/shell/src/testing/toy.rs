@@ -267,6 +267,8 @@ impl Recordable for Toy {
         Ok(())
     }
 
+    fn put_reply((): &(), _: &mut Encoder<'_>) {}
+
     fn put_event(event: &Told, out: &mut Encoder<'_>) {
         out.put_debug(event);
     }

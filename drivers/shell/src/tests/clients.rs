@@ -252,9 +252,17 @@ fn a_full_buffer_gives_the_record_back_or_lets_it_wait_its_time() {
         }
         assert!(accepted.len() < 20, "the buffer is never full");
     };
+    let ErrorKind::BufferFull { needed, free } = *full.error.kind() else {
+        panic!("{full}");
+    };
+    assert_eq!(needed, value.len());
+    assert!(free < 32_768, "{full}");
+    let place = (full.error.step(), full.error.topic());
+    assert_eq!(place, (Some(klamm::Step::Produce), Some("letters")));
     assert!(
-        matches!(full.error.kind(), ErrorKind::BufferFull { .. }),
-        "{full}"
+        full.error
+            .hint()
+            .is_some_and(|hint| hint.contains("buffer.memory"))
     );
     assert_eq!(full.record.value, Some(value.as_bytes()));
     // One that waits is served before one that does not.
