@@ -1,6 +1,6 @@
-//! The words of the record format: codec, timestamp type, header and record, borrowed and owned.
+//! Owns the words of the record format: codec, timestamp type, header and record, borrowed and by value.
 //!
-//! Knows no bytes: how these are laid out is the business of the view and of the builder.
+//! Must not know bytes: how these are laid out is the business of the view and of the builder.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -313,7 +313,7 @@ fn decompression_takes_no_more_memory_than_it_says() {
                 });
                 assert_eq!(done, Ok(length), "{codec:?}");
                 assert!(
-                    usage.peak as usize <= most,
+                    usage.peak <= most,
                     "{codec:?} {length}: {} of {most}",
                     usage.peak
                 );
