@@ -41,16 +41,23 @@ impl ConsumerRole {
         let (allowance, reserved) = match head.compressed {
             None => (0, 0),
             Some(area) => {
-                let allowance = partition.allowance(area, Self::decompression_limit(cx));
-                let reserved = decompression_memory(area.codec, allowance);
-                if !cx.cluster.budget().take(Category::Decompressed, reserved) {
-                    partition.supply.starve(reserved);
-                    if !self.starving.contains(&slot) {
-                        self.starving.push(slot);
+                let (mut allowance, least) =
+                    partition.allowance(area, Self::decompression_limit(cx));
+                loop {
+                    let reserved = decompression_memory(area.codec, allowance);
+                    if cx.cluster.budget().take(Category::Decompressed, reserved) {
+                        break (allowance, reserved);
                     }
-                    return None;
+                    // Only what is known to be needed is waited for: what other batches have expanded to is a guess.
+                    if allowance == least {
+                        partition.supply.starve(reserved);
+                        if !self.starving.contains(&slot) {
+                            self.starving.push(slot);
+                        }
+                        return None;
+                    }
+                    allowance = (allowance / 2).max(least);
                 }
-                (allowance, reserved)
             }
         };
         let id = self.lent.next_id();
@@ -290,17 +297,16 @@ impl ConsumerRole {
 }
 
 impl Partition {
-    /// What a compressed batch may decompress to, as far as one can guess, if that may take `limit` bytes of memory.
-    fn allowance(&self, area: Compressed, limit: usize) -> usize {
-        let wanted = area
-            .size
-            .saturating_mul(self.expansion)
-            .max(self.least_allowance)
-            .max(ALLOWANCE_MIN);
-        match decompression_memory(area.codec, wanted) <= limit {
-            true => wanted,
+    /// What a compressed batch may decompress to, as far as one can guess, and the least that is worth a try, if that may
+    /// take `limit` bytes of memory.
+    fn allowance(&self, area: Compressed, limit: usize) -> (usize, usize) {
+        let least = self.least_allowance.max(ALLOWANCE_MIN);
+        let guess = area.size.saturating_mul(self.expansion).max(least);
+        let fitting = |output| match decompression_memory(area.codec, output) <= limit {
+            true => output,
             false => largest_output(area.codec, limit),
-        }
+        };
+        (fitting(guess), fitting(least))
     }
 }
 
