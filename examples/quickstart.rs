@@ -23,7 +23,7 @@ use klamm::{ConnectionGroup, ErrorCode, NodeId};
 use klamm_cluster::{ClusterConfig, Server};
 use klamm_tokio::{
     Assignment, Consumer, ConsumerConfig, HeaderRef, NewRecord, Producer, ProducerConfig,
-    RawRequest, Start, Tokio,
+    RawRequest, Start, Tokio, TopicPartition,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -324,6 +324,17 @@ async fn read(
             count += 1;
         }
         run.read.fetch_add(count, Ordering::Relaxed);
+    }
+    // A doubled last record would lie behind all that was read.
+    let all: Vec<TopicPartition> = (0..partitions)
+        .map(|partition| TopicPartition::new(&topic, partition))
+        .collect();
+    for (place, end) in consumer.end_offsets(&all).await? {
+        let read = back.partitions[usize::try_from(place.partition)?].len();
+        let end = end?.map_or(0, |end| end.offset);
+        if usize::try_from(end)? != read {
+            return Err(format!("{place} has {end} records, of which {read} were read").into());
+        }
     }
     consumer.close(PATIENCE).await?;
     Ok(back)

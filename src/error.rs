@@ -157,7 +157,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Resolve => "resolving the name",
             Self::Connect => "connecting",
-            Self::Tls => "the TLS handshake",
+            Self::Tls => "negotiating TLS",
             Self::Authenticate => "authenticating",
             Self::ApiVersions => "negotiating API versions",
             Self::Metadata => "finding the topic's leaders",
@@ -169,7 +169,7 @@ impl fmt::Display for Step {
             Self::FindCoordinator => "finding the group's coordinator",
             Self::OffsetCommit => "committing offsets",
             Self::OffsetFetch => "asking for committed offsets",
-            Self::Request => "the request",
+            Self::Request => "carrying out the request",
             Self::Close => "closing",
         })
     }

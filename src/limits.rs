@@ -15,10 +15,10 @@ pub(crate) const WRITE_WINDOW: usize = 2 << 20;
 /// Steps of one settle: a step that needs more has a loop in it. Each input causes a handful.
 pub(crate) const SETTLE_STEPS_MAX: usize = 100_000;
 
-/// Brokers that metadata may name (S6).
+/// Brokers that metadata may name: a hostile answer must not fill the memory with them.
 pub(crate) const BROKERS_MAX: usize = 10_000;
 
-/// Partitions over all topics that metadata may name (S6).
+/// Partitions over all topics that metadata may name, for the same reason.
 pub(crate) const PARTITIONS_MAX: usize = 1_000_000;
 
 /// How long a close may wait for its last bytes to be accepted before it is an abort.

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use klamm::record::Codec;
 use klamm::record::compression::{
     CompressError, Compressor, DecompressBuffer, DecompressError, Decompressor, default_level,
-    levels,
+    is_level, levels,
 };
 
 const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
@@ -194,8 +194,9 @@ fn levels_are_kafkas_and_others_are_refused() {
             assert_eq!((codec, default_level(codec)), (Codec::Snappy, None));
             continue;
         };
-        assert!(range.contains(&default_level(codec).unwrap()));
-        for level in [*range.start(), 1, *range.end()] {
+        let default = default_level(codec).unwrap();
+        for level in [default, *range.start(), 1, *range.end()] {
+            assert!(is_level(codec, level));
             let packed = compressed(codec, Some(level), b"around and around and around");
             assert_eq!(
                 decompressed(codec, &packed, 100).unwrap(),
@@ -203,6 +204,7 @@ fn levels_are_kafkas_and_others_are_refused() {
             );
         }
         for level in [*range.start() - 1, *range.end() + 1] {
+            assert!(!is_level(codec, level));
             let refused = Compressor::new().compress(codec, Some(level), b"", &mut BytesMut::new());
             assert_eq!(
                 refused,

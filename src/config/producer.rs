@@ -13,6 +13,7 @@ use super::value::Value;
 use super::{CommonConfig, ConsumerConfig, settings};
 use crate::error::Error;
 use crate::record::Codec;
+use crate::record::compression::{is_level, levels};
 use crate::time::Duration;
 
 /// Whose confirmation makes a record `Delivered`.
@@ -200,19 +201,29 @@ impl ProducerConfig {
     }
 
     fn check_levels(&self) -> Result<(), Error> {
-        for (key, level, allowed) in [
-            ("compression.gzip.level", self.compression_gzip_level, 1..=9),
-            ("compression.lz4.level", self.compression_lz4_level, 1..=17),
+        for (key, codec, level) in [
+            (
+                "compression.gzip.level",
+                Codec::Gzip,
+                self.compression_gzip_level,
+            ),
+            (
+                "compression.lz4.level",
+                Codec::Lz4,
+                self.compression_lz4_level,
+            ),
             (
                 "compression.zstd.level",
+                Codec::Zstd,
                 self.compression_zstd_level,
-                -131_072..=22,
             ),
         ] {
-            if level.is_some_and(|level| !allowed.contains(&level)) {
+            if let (Some(level), Some(all)) = (level, levels(codec))
+                && !is_level(codec, level)
+            {
                 return Err(config_error(
                     key,
-                    alloc::format!("must be {} to {}", allowed.start(), allowed.end()),
+                    alloc::format!("must be {} to {}", all.start(), all.end()),
                 ));
             }
         }

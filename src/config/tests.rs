@@ -133,3 +133,39 @@ fn a_file_has_comments_and_blank_lines() {
     assert_eq!(config.expect("valid").linger, Duration::from_millis(7));
     assert!(ProducerConfig::from_file_text("linger.ms").is_err());
 }
+
+#[test]
+fn without_a_word_nothing_is_lost_doubled_or_reordered() {
+    let config = ProducerConfig::bootstrap("localhost:9092").expect("valid");
+    let effective = config.effective_config();
+    let value = |name: &str| {
+        let setting = effective.iter().find(|setting| setting.name == name);
+        setting.expect("a setting of a producer").value.to_string()
+    };
+    for (name, expected) in [
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
+        ("max.in.flight.requests.per.connection", "5"),
+        ("linger.ms", "5"),
+        ("delivery.timeout.ms", "120000"),
+        ("compression.type", "none"),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn levels_are_those_of_the_codecs_and_a_default_may_be_named() {
+    let level = |key, value| ProducerConfig::from_properties([HERE, (key, value)]);
+    for (key, allowed, refused) in [
+        ("compression.gzip.level", ["-1", "9"], "0"),
+        ("compression.lz4.level", ["1", "17"], "18"),
+        ("compression.zstd.level", ["-131072", "22"], "23"),
+    ] {
+        assert!(
+            allowed.iter().all(|value| level(key, value).is_ok()),
+            "{key}"
+        );
+        assert!(level(key, refused).is_err(), "{key}");
+    }
+}

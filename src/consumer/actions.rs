@@ -1,4 +1,4 @@
-//! Owns what is done about each error code of a fetch and of a question about offsets (`protocol guide`, error codes).
+//! Owns what is done about each error code of a fetch and of a question about offsets (Kafka's protocol guide, error codes).
 //!
 //! Must not know how it is done.
 

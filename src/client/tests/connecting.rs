@@ -367,7 +367,7 @@ fn an_api_that_the_broker_lacks_fails_the_request_and_nothing_else() {
     s.finish();
 }
 
-/// N11: a server that swallows packets does not stand before the others until its setup times out.
+/// A server that swallows packets does not stand before the others until its setup times out.
 #[test]
 fn while_one_server_does_not_answer_the_next_is_tried_too() {
     let mut s = Script::with(Manner::PLAIN, |config| {

@@ -1,7 +1,7 @@
 //! What holds whatever the client does: the same facts give the same outputs however they are cut, drained or
-//! interspersed with echoes of sockets long gone (P1, P4, P5, P6 of the simulator's specification).
+//! interspersed with echoes of sockets long gone.
 //!
-//! P2 (idle means idle), P3 (strict progress) and the exactness of `needs_drive` are checked by the script after every
+//! That idle means idle, that each step gets on, and the exactness of `needs_drive` are checked by the script after every
 //! input of every test.
 
 use alloc::string::String;

@@ -147,7 +147,7 @@ fn the_groups_of_a_broker_fail_apart() {
     s.finish();
 }
 
-/// N11: nothing that happens to one broker delays another.
+/// Nothing that happens to one broker delays another.
 #[test]
 fn a_broker_that_never_answers_delays_no_other() {
     let mut s = Script::new(Manner::PLAIN);

@@ -437,10 +437,12 @@ fn an_answer_that_cannot_be_decoded_closes_the_connection_and_is_asked_again() {
 }
 
 #[test]
-fn an_unsupported_codec_of_the_broker_blocks_and_names_the_place() {
+fn a_batch_that_the_broker_itself_finds_corrupt_blocks_and_names_the_place() {
     let mut world = World::reading(&[0]);
     world.fetch_at(0).answer(&mut world, 11, vec![error(0, 2)]);
     let error = world.consumer.explain(T, 0).unwrap().error.unwrap();
     assert_eq!(error.kind(), &ErrorKind::Corrupt { offset: 0 });
+    assert_eq!((error.topic(), error.partition()), (Some(T), Some(0)));
+    assert!(error.hint().unwrap().contains("seek"));
     assert_eq!(world.status(0), "Blocked");
 }

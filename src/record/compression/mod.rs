@@ -179,11 +179,15 @@ pub const fn is_compiled(codec: Codec) -> bool {
 pub fn levels(codec: Codec) -> Option<RangeInclusive<i32>> {
     match codec {
         Codec::None | Codec::Snappy => None,
-        // -1 is zlib's own default.
-        Codec::Gzip => Some(-1..=9),
+        Codec::Gzip => Some(1..=9),
         Codec::Lz4 => Some(1..=17),
         Codec::Zstd => Some(-131_072..=22),
     }
+}
+
+/// Whether a level may be named: one of [`levels`], or the codec's default (gzip's -1 is zlib's own).
+pub fn is_level(codec: Codec, level: i32) -> bool {
+    default_level(codec) == Some(level) || levels(codec).is_some_and(|all| all.contains(&level))
 }
 
 /// The level that is meant where none is named.
@@ -354,7 +358,7 @@ impl fmt::Debug for Compressor {
 /// The level to use: 0 for a codec without levels.
 fn check_level(codec: Codec, level: Option<i32>) -> Result<i32, CompressError> {
     match (level.or_else(|| default_level(codec)), levels(codec)) {
-        (Some(level), Some(levels)) if !levels.contains(&level) => {
+        (Some(level), Some(levels)) if !is_level(codec, level) => {
             Err(CompressError::InvalidLevel {
                 codec,
                 level,

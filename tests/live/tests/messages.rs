@@ -109,8 +109,11 @@ impl Asker {
 /// The longest frame that is kept: a seed of a fuzz target is to be small.
 const CAPTURED_MAX: usize = 2_048;
 
+/// One message for each direction, API and version.
+type Captured = BTreeMap<(&'static str, i16, i16), Vec<u8>>;
+
 /// Frames without their size, by direction, API and version.
-static CAPTURED: Mutex<BTreeMap<(&str, i16, i16), Vec<u8>>> = Mutex::new(BTreeMap::new());
+static CAPTURED: Mutex<Captured> = Mutex::new(BTreeMap::new());
 
 /// Keeps the longest frame of each kind that is short enough, and writes all down.
 fn capture(request: &[u8], answer: &[u8]) {

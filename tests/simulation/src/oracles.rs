@@ -196,8 +196,8 @@ fn nothing_is_written_twice(history: &History) -> Judgement {
     Ok(())
 }
 
-/// P4: for each producer and partition the log is in the order of sending (idempotent, or one in flight), and
-/// only records that were rejected, or whose outcome is unknown, may be missing.
+/// P4: for each producer and partition the log is in the order of sending (idempotent, or one in flight). What may be
+/// missing from it, P1 tells.
 fn the_log_keeps_the_order_of_sending(history: &History) -> Judgement {
     let sends = sends(history);
     for (place, log) in &history.logs {
