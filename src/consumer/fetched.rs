@@ -85,6 +85,7 @@ impl ConsumerRole {
         }
         self.return_to_ready(&flight, cx);
         self.brokers.touch(index);
+        self.memory_freed(cx);
     }
 
     pub(super) fn on_fetch_failed(
@@ -98,6 +99,8 @@ impl ConsumerRole {
             self.fetch_failed(index, &flight, error, cx);
             self.return_to_ready(&flight, cx);
             self.brokers.touch(index);
+            // What waited for this answer to bring or free something waits for nothing more now.
+            self.memory_freed(cx);
         }
     }
 

@@ -267,14 +267,16 @@ impl ConsumerRole {
         if self.lent.len() > 0 || !self.ready.is_empty() || self.brokers.any_in_flight() {
             return;
         }
-        // Paused partitions' data can be fetched again.
+        // What others have buffered can be fetched again, once the first in the line has been read.
         let mut dropped = false;
         for other in self.assigned.slots() {
             if let Some(partition) = self.assigned.get_mut(other)
-                && partition.paused
+                && other != slot
                 && !partition.is_caught_up()
             {
                 partition.supply.clear(&mut self.dropped);
+                self.starving.retain(|starving| *starving != other);
+                self.fetch_if_wanted(other);
                 dropped = true;
             }
         }
@@ -283,15 +285,14 @@ impl ConsumerRole {
         };
         match (dropped, partition.supply.hand()) {
             (true, _) => self.release_dropped(cx),
-            (false, Hand::AwaitingMemory(_, needed)) if self.starving.len() == 1 => {
+            (false, Hand::AwaitingMemory(_, needed)) => {
                 let error = partition.place(
                     too_large(partition.offset().unwrap_or(-1), needed),
                     Step::Fetch,
                 );
                 self.block(slot, error, cx);
             }
-            (false, Hand::Empty | Hand::Offered(_) | Hand::Lent(..) | Hand::AwaitingMemory(..)) => {
-            }
+            (false, Hand::Empty | Hand::Offered(_) | Hand::Lent(..)) => {}
         }
     }
 }
