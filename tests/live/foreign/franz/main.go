@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const limit = 30 * time.Second
+const limit = 120 * time.Second
 
 func main() {
 	if len(os.Args) != 5 {
