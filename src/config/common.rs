@@ -51,7 +51,8 @@ impl Server {
             }
             None => host,
         };
-        if host.is_empty() || port == 0 {
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || "[]/".contains(c);
+        if host.is_empty() || host.contains(is_odd) || port == 0 {
             return Err(shape());
         }
         Ok(Self {

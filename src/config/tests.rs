@@ -53,6 +53,9 @@ fn a_value_out_of_shape_says_what_is_allowed() {
     assert!(refused(&[HERE, ("acks", "two")]).contains("`two` must be `all`, `1` or `0`"));
     assert!(refused(&[HERE, ("linger.ms", "-1")]).contains("milliseconds"));
     assert!(refused(&[("bootstrap.servers", "localhost")]).contains("must read host:port"));
+    for server in ["a\nb:1", "a b:1", "[[::1]]:1", "a]:1", "SSL://a/b:1"] {
+        assert!(refused(&[("bootstrap.servers", server)]).contains("must read host:port"));
+    }
     assert!(refused(&[("bootstrap.servers", "::1:9092")]).contains("brackets"));
 }
 

@@ -6,7 +6,7 @@ use super::lent::BatchId;
 use super::role::{ConsumerRole, Cx, Life, Pending, timers};
 use super::types::{ConsumerCloseReport, ConsumerEvent};
 use crate::engine::{OpId, RawRequest};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Step};
 use crate::group::Group;
 use crate::time::{Duration, Instant};
 use crate::timer::RoleTimer;
@@ -17,10 +17,15 @@ const PROBLEM_AGAIN: Duration = Duration::from_secs(60);
 impl ConsumerRole {
     pub(super) fn request(&mut self, request: &RawRequest, cx: &mut Cx<'_>) -> OpId {
         let op = self.next_op();
-        let token = cx.cluster.send_raw(request);
-        let flexible = request.flexible;
-        self.pending
-            .insert(token, Pending::Request { op, flexible });
+        if self.life == Life::Open {
+            let token = cx.cluster.send_raw(request);
+            let flexible = request.flexible;
+            self.pending
+                .insert(token, Pending::Request { op, flexible });
+        } else {
+            let result = Err(closed().in_step(Step::Request));
+            cx.emit(ConsumerEvent::Response { op, result });
+        }
         op
     }
 
@@ -63,9 +68,26 @@ impl ConsumerRole {
     }
 
     pub(super) fn close(&mut self, deadline: Instant, cx: &mut Cx<'_>) -> OpId {
-        if let Life::Committing { op } | Life::Closing { op } | Life::Closed { op } = self.life {
-            return op;
-        }
+        let op = match self.life {
+            Life::Open => self.begin_closing(cx),
+            // Of several deadlines the earliest holds.
+            Life::Committing { op } | Life::Closing { op } => op,
+            Life::Closed { op } => return op,
+        };
+        let why = "closing has taken too long";
+        cx.cluster.arm(
+            deadline,
+            RoleTimer {
+                kind: timers::CLOSE,
+                index: 0,
+                why,
+            },
+        );
+        self.close_when_committed(cx);
+        op
+    }
+
+    fn begin_closing(&mut self, cx: &mut Cx<'_>) -> OpId {
         let op = self.next_op();
         self.life = Life::Committing { op };
         self.end_sessions(cx);
@@ -77,19 +99,10 @@ impl ConsumerRole {
             }
         }
         self.release_dropped(cx);
-        let why = "closing has taken too long";
-        cx.cluster.arm(
-            deadline,
-            RoleTimer {
-                kind: timers::CLOSE,
-                index: 0,
-                why,
-            },
-        );
         // Requests of the user end with an answer, too.
         for pending in core::mem::take(&mut self.pending).into_values() {
             if let Pending::Request { op, .. } = pending {
-                let result = Err(closed());
+                let result = Err(closed().in_step(Step::Request));
                 cx.emit(ConsumerEvent::Response { op, result });
             }
         }
@@ -98,7 +111,6 @@ impl ConsumerRole {
             group.close_loads(&closed(), cx.cluster);
         }
         self.pump_group(cx);
-        self.close_when_committed(cx);
         op
     }
 

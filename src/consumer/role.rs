@@ -462,8 +462,15 @@ impl Role for ConsumerRole {
     }
 
     fn on_timer(&mut self, timer: RoleTimer, cx: &mut Cx<'_>) {
-        // Sockets may outlive the deadline of a close; what was armed before it has nobody left to tell.
-        if self.life != Life::Open && timer.kind != timers::CLOSE {
+        let heard = match self.life {
+            Life::Open => true,
+            Life::Committing { .. } => {
+                timer.kind == timers::CLOSE || group::timers::owns(timer.kind)
+            }
+            // Sockets may outlive the deadline of a close; what was armed before it has nobody left to tell.
+            Life::Closing { .. } | Life::Closed { .. } => timer.kind == timers::CLOSE,
+        };
+        if !heard {
             return;
         }
         match timer.kind {

@@ -4,12 +4,16 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::harness::*;
 use super::offsets::response as listed;
+
 use crate::config::{ConsumerConfig, OffsetReset};
 use crate::consumer::{Assignment, ConsumerEvent, Start};
-use crate::engine::{OpId, TopicPartition};
+use crate::engine::{ConnectionGroup, OpId, RawRequest, TopicPartition};
 use crate::error::ErrorKind;
+use crate::error_code::ErrorCode;
 use crate::group::{CommitOutcome, OffsetAndMetadata};
 use crate::messages::{
     FindCoordinatorRequest, FindCoordinatorResponse, ListOffsetsRequest, OffsetCommitRequest,
@@ -18,7 +22,7 @@ use crate::messages::{
     OffsetFetchResponseTopic, OffsetForLeaderEpochRequest,
 };
 use crate::time::Duration;
-use crate::wire::Str;
+use crate::wire::{ApiKey, Str};
 
 const GROUP: &str = "surveyors";
 
@@ -538,6 +542,61 @@ fn closing_waits_for_commits_under_way_until_its_deadline() {
         ]
     );
     assert!(world.wake.is_none());
+}
+
+#[test]
+fn while_commits_are_awaited_requests_end_and_an_earlier_deadline_holds() {
+    let mut world = world();
+    world.commit(&[(0, 1)]);
+    world.name_coordinator(1);
+    world.committed_at(1);
+    let begun = world.now;
+    let op = world
+        .consumer
+        .close(begun + Duration::from_secs(9), world.now);
+    let request = RawRequest {
+        api: ApiKey::METADATA,
+        version: 1,
+        flexible: false,
+        body: Bytes::from_static(&[0; 4]),
+        to: None,
+        group: ConnectionGroup::Default,
+        timeout: Duration::from_secs(30),
+    };
+    world.consumer.request(&request, world.now);
+    world.drain();
+    assert_eq!(world.told(), ["response false"]);
+    let again = world
+        .consumer
+        .close(begun + Duration::from_secs(1), world.now);
+    assert_eq!(again, op);
+    world.drain();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(
+        world.told(),
+        [
+            "committed castle-0 unknown: the client is closed",
+            "closed, 0 lent",
+        ]
+    );
+    assert!(world.wake.is_none());
+}
+
+#[test]
+fn a_commit_that_waits_for_its_retry_is_sent_again_while_closing() {
+    let mut world = world();
+    world.commit(&[(0, 1)]);
+    world.name_coordinator(1);
+    let asked = world.committed_at(1);
+    let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0;
+    world.answer_commit(&asked, &[(0, loading)]);
+    let deadline = world.now + Duration::from_secs(10);
+    world.consumer.close(deadline, world.now);
+    world.drain();
+    world.pass(Duration::from_secs(1));
+    let asked = world.committed_at(1);
+    world.answer_commit(&asked, &[(0, 0)]);
+    assert_eq!(world.told(), ["committed castle-0", "closed, 0 lent"]);
 }
 
 #[test]
