@@ -12,7 +12,7 @@ use crate::wire::ApiKey;
 /// A request on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// `None` once nobody waits for the answer any more.
+    /// `None` for the connection's own, and once nobody waits for the answer any more.
     pub(super) token: Option<Token>,
     pub(super) api: ApiKey,
     pub(super) version: i16,
@@ -27,7 +27,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn new(
-        token: Token,
+        token: Option<Token>,
         api: ApiKey,
         version: i16,
         correlation: i32,
@@ -35,7 +35,7 @@ impl Pending {
         options: &SendOptions,
     ) -> Self {
         Self {
-            token: Some(token),
+            token,
             api,
             version,
             correlation,
@@ -43,20 +43,6 @@ impl Pending {
             timeout: options.timeout,
             allowance: options.allowance,
             long_poll: options.long_poll.is_some(),
-        }
-    }
-
-    /// A request of the connection's own.
-    pub(super) fn of_connection(
-        api: ApiKey,
-        version: i16,
-        correlation: i32,
-        end: u64,
-        options: &SendOptions,
-    ) -> Self {
-        Self {
-            token: None,
-            ..Self::new(Token(0), api, version, correlation, end, options)
         }
     }
 }

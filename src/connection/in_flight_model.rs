@@ -73,6 +73,7 @@ impl Both {
         let correlation = i32::try_from(self.count).unwrap_or(i32::MAX);
         let timeout = Duration::from_millis(u64::from(choices.byte()));
         let options = SendOptions::new(timeout);
+        let token = Some(token);
         let pending = Pending::new(token, ApiKey::METADATA, 1, correlation, end, &options);
         let expects_answer = choices.flag();
         self.table.push(pending, expects_answer, now);
@@ -80,7 +81,6 @@ impl Both {
             true => &mut self.answers,
             false => &mut self.silent,
         };
-        let token = Some(token);
         line.push(
             Sent {
                 token,

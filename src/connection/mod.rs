@@ -599,7 +599,7 @@ impl Connection {
         let (version, frame) = frame.map_err(|error| error.at_broker(self.target.name()))?;
         let end = self.outbound.push(self.id, frame, fx.actions);
         let pending = Pending::new(
-            handover.token,
+            Some(handover.token),
             api,
             version,
             correlation,

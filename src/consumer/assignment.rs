@@ -165,7 +165,7 @@ impl ConsumerRole {
         to.check(topic, partition, self.group.as_ref())?;
         let slot = self.find(topic, partition, cx)?;
         let version = self.next_version();
-        self.discard(slot);
+        self.discard(slot, cx);
         if let Some(partition) = self.assigned.get_mut(slot) {
             partition.version = version;
             partition.position = to.position();
@@ -206,7 +206,6 @@ impl ConsumerRole {
         }
         self.ready.retain(|ready| *ready != slot);
         // It may have been the one that all others wait behind.
-        self.touch_fetch_line();
         self.starving.retain(|starving| *starving != slot);
         self.memory_freed(cx);
         Ok(())

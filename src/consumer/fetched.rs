@@ -83,9 +83,7 @@ impl ConsumerRole {
             }
             Err(error) => self.fetch_failed(index, &flight, error, cx),
         }
-        self.return_to_ready(&flight, cx);
-        self.brokers.touch(index);
-        self.memory_freed(cx);
+        self.landed(index, &flight, cx);
     }
 
     pub(super) fn on_fetch_failed(
@@ -97,11 +95,16 @@ impl ConsumerRole {
     ) {
         if let Some(flight) = self.land(index, fetch) {
             self.fetch_failed(index, &flight, error, cx);
-            self.return_to_ready(&flight, cx);
-            self.brokers.touch(index);
-            // What waited for this answer to bring or free something waits for nothing more now.
-            self.memory_freed(cx);
+            self.landed(index, &flight, cx);
         }
+    }
+
+    /// The broker can be asked again.
+    fn landed(&mut self, index: BrokerIndex, flight: &Flight, cx: &mut Cx<'_>) {
+        self.return_to_ready(flight, cx);
+        self.brokers.touch(index);
+        // What waited for this answer to bring or free something waits for nothing more now.
+        self.memory_freed(cx);
     }
 
     /// Takes the flight of this fetch off its broker.

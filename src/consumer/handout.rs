@@ -82,10 +82,7 @@ impl ConsumerRole {
             allowance,
             high_watermark: partition.high_watermark,
         };
-        if self.starving.contains(&slot) {
-            self.starving.retain(|starving| *starving != slot);
-            self.memory_freed(cx);
-        }
+        self.stop_starving(slot, cx);
         self.fetch_if_wanted(slot);
         Some(batch)
     }
@@ -122,7 +119,8 @@ impl ConsumerRole {
         self.take_back(&lent, returned, cx);
         self.dropped.push(lent.frame);
         self.release_dropped(cx);
-        if lent.reserved > 0 {
+        // Who waits for memory may also wait for the last batch to come back, before others' buffers are dropped for him.
+        if lent.reserved > 0 || !self.starving.is_empty() {
             self.memory_freed(cx);
         }
         Ok(())

@@ -202,7 +202,7 @@ impl ConsumerRole {
         };
         partition.position =
             super::partition::Position::Unknown(Target::Reset { place, from, why });
-        self.discard(slot);
+        self.discard(slot, cx);
         self.go_on(slot, cx);
     }
 

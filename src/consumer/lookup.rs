@@ -573,7 +573,7 @@ impl ConsumerRole {
             partition.supply.clear_unlent(&mut self.dropped);
             let lent = !partition.is_caught_up();
             self.ready.retain(|ready| *ready != slot);
-            self.starving.retain(|starving| *starving != slot);
+            self.stop_starving(slot, cx);
             self.release_dropped(cx);
             match lent {
                 true => {

@@ -306,19 +306,28 @@ impl ConsumerRole {
             partition: partition.name(),
             error: error.clone(),
         };
-        self.discard(slot);
+        self.discard(slot, cx);
         cx.emit(event);
         self.enter(slot, State::Blocked(error), cx);
         self.release_dropped(cx);
     }
 
     /// Drops what is fetched for a partition; a batch that is lent becomes stale only with the position's version.
-    pub(super) fn discard(&mut self, slot: u32) {
+    pub(super) fn discard(&mut self, slot: u32, cx: &mut Cx<'_>) {
         if let Some(partition) = self.assigned.get_mut(slot) {
             partition.supply.clear(&mut self.dropped);
         }
         self.ready.retain(|ready| *ready != slot);
-        self.starving.retain(|starving| *starving != slot);
+        self.stop_starving(slot, cx);
+    }
+
+    /// A partition waits for memory no more, so others need not wait behind it.
+    #[inline]
+    pub(super) fn stop_starving(&mut self, slot: u32, cx: &mut Cx<'_>) {
+        if self.starving.contains(&slot) {
+            self.starving.retain(|starving| *starving != slot);
+            self.memory_freed(cx);
+        }
     }
 
     /// Gives the memory of frames back that nobody holds any more.

@@ -271,13 +271,43 @@ fn a_batch_waits_for_memory_that_others_hold_and_is_lent_when_they_return_it() {
     let (a, b) = (world.lend(), world.lend());
     let first = a.or(b).unwrap();
     let waiting = if first.partition == 0 { 2 } else { 0 };
-    let second = world.lend();
-    if second.is_none() {
-        assert_eq!(world.status(waiting), "AwaitingMemory");
-        world.give_back(&first);
-        let second = world.lend().unwrap();
-        assert_eq!(second.partition, waiting);
-    }
+    assert!(world.lend().is_none());
+    assert_eq!(world.status(waiting), "AwaitingMemory");
+    world.give_back(&first);
+    let second = world.lend().unwrap();
+    assert_eq!(second.partition, waiting);
+}
+
+#[test]
+fn a_batch_that_comes_back_without_freeing_its_frame_may_be_what_others_wait_for() {
+    let mut world = World::new(&tight());
+    world.assign(&[0, 1, 2], Start::Offset(0));
+    // A partition that is paused holds memory that nobody reads.
+    let buffered = sized_batch(0, 1, SHARE / 3);
+    world
+        .fetch_at(1)
+        .answer(&mut world, 0, vec![data(1, &[buffered])]);
+    world.consumer.pause(T, 1, world.now).unwrap();
+    let (small, large) = (batch(0, 1), compressed(&sized_batch(0, 1, 200_000)));
+    world
+        .fetch_at(0)
+        .answer(&mut world, 11, vec![data(0, &[small]), data(2, &[large])]);
+    let (a, b) = (world.lend().unwrap(), world.lend().unwrap());
+    let (small, large) = if a.partition == 0 { (a, b) } else { (b, a) };
+    let needed = 2_600_000;
+    world.give_back_at(&large, 0, ReturnEnd::Exhausted { needed });
+    assert!(world.lend().is_none());
+    assert_eq!(world.status(2), "AwaitingMemory");
+    // What was under way brings nothing, and nothing more is asked for before there is memory.
+    world.fetch_at(0).answer(&mut world, 11, vec![]);
+    assert!(world.is_silent());
+    world.give_back(&small);
+    assert_eq!(
+        world.lend().map(|lent| lent.partition),
+        Some(2),
+        "{:?}",
+        world.told()
+    );
 }
 
 #[test]

@@ -131,7 +131,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "endless-fetches",
-        told: "Fetch",
+        told: "does not fit into memory.budget",
         answer: |api, version| match api {
             ApiKey::FETCH | ApiKey::LIST_OFFSETS => None,
             _ => sound(api, version),
