@@ -66,6 +66,7 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
+pub use group::assignor;
 pub use group::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 pub use producer::{
     AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,

@@ -1,8 +1,9 @@
 //! A group as a consumer sees it: who coordinates it, and the offsets that are kept there.
 //!
 //! It owns the coordinator as a leased fact, and commits and questions about committed offsets from hand-in to their one
-//! result. It must not know partitions' states or fetching: it is told offsets, and asks the cluster to send requests.
+//! result; the assignors are pure functions beside it. It must not know partitions' states or fetching: it is told offsets, and asks the cluster to send requests.
 
+pub mod assignor;
 mod commit;
 mod coordinator;
 mod lane;

@@ -37,6 +37,24 @@ message! {
         partitions: Vec<i32>,
     }
 
+    /// The user data in a subscription whose assignor is `sticky`. No version stands before it: version 0 is what lacks the
+    /// generation (KIP-341).
+    struct StickyAssignorUserData: Data { versions: 0..=1, flexible: none } {
+        previous_assignment: Vec<StickyAssignorUserDataTopicPartition>,
+        generation: i32 [1..; ignorable] = -1,
+    }
+
+    /// One of the `previous_assignment` of [`StickyAssignorUserData`].
+    struct StickyAssignorUserDataTopicPartition {
+        topic: Str,
+        partitions: Vec<i32>,
+    }
+
+    /// The user data in a subscription whose assignor is `cooperative-sticky`. No version stands before it.
+    struct CooperativeStickyAssignorUserData: Data { versions: 0..=0, flexible: none } {
+        generation: i32 = -1,
+    }
+
     /// The value of a control record that ends a transaction. It stands behind an `i16` that holds its version.
     struct EndTxnMarker: Data { versions: 0..=0, flexible: none } {
         coordinator_epoch: i32,

@@ -4,6 +4,7 @@
 //! a plain mutating loop that needs no nightly Rust.
 
 mod acknowledgements;
+mod assignors;
 mod batches;
 mod codecs;
 mod corpus;

@@ -11,6 +11,7 @@ use klamm::wire::header::{
 use klamm::wire::{Message, Reader, Request, Writer, decode_versioned, encode_versioned};
 use klamm::{ApiKey, DecodeError, VersionRange};
 
+use crate::assignors;
 use crate::memory::{Usage, measure};
 
 /// One API: how its messages are read and written.
@@ -159,10 +160,11 @@ pub fn f9_group_blob(data: &[u8]) {
     let Some((which, blob)) = data.split_first() else {
         return;
     };
-    match which % 4 {
+    match which % 5 {
         0 => check_versioned::<ConsumerProtocolSubscription>(blob),
         1 => check_versioned::<ConsumerProtocolAssignment>(blob),
         2 => check_versioned::<EndTxnMarker>(blob),
-        _ => check_versioned::<ControlRecordTypeSchema>(blob),
+        3 => check_versioned::<ControlRecordTypeSchema>(blob),
+        _ => assignors::check_group(blob),
     }
 }

@@ -141,7 +141,13 @@ pub(crate) fn blobs() -> Vec<Vec<u8>> {
         };
         Some([&[which], &version.to_be_bytes()[..], &body].concat())
     };
-    vectors().filter_map(seed).collect()
+    let group = |blob: &Vec<u8>| {
+        let subscription = blob.strip_prefix(&[0])?;
+        Some([&[4, 128], subscription, subscription].concat())
+    };
+    let mut blobs: Vec<Vec<u8>> = vectors().filter_map(seed).collect();
+    blobs.extend(blobs.iter().filter_map(group).collect::<Vec<_>>());
+    blobs
 }
 
 /// Two frames and what is no frame.
