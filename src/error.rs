@@ -232,6 +232,31 @@ impl Error {
         self
     }
 
+    /// Says what this comes of: `what` has failed, at the cause's broker, and the cause's hint goes before this one's.
+    #[must_use]
+    pub fn caused_by(mut self, what: impl fmt::Display, cause: &Self) -> Self {
+        let Inner {
+            kind,
+            broker,
+            step,
+            topic: _,
+            partition: _,
+            detail,
+            hint,
+        } = &*cause.0;
+        let mut text = alloc::format!("{what}: {kind}");
+        if let Some(detail) = detail {
+            text = alloc::format!("{text}: {detail}");
+        }
+        if let Some(step) = step {
+            text = alloc::format!("{text}, while {step}");
+        }
+        self.0.detail = Some(text);
+        self.0.broker = broker.clone().or(self.0.broker);
+        self.0.hint = hint.clone().or(self.0.hint);
+        self
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
@@ -397,7 +422,8 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({self})")
+        // What `main` prints of an error that it returns.
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -441,6 +467,24 @@ mod tests {
             error.to_string(),
             "no such partition: the topic has 3 (at broker 1, while finding the topic's leaders, \
              topic orders, partition 7); assign a partition from 0 to 2"
+        );
+    }
+
+    #[test]
+    fn an_error_tells_its_cause_and_where_that_is_to_be_mended() {
+        let cause = Error::new(ErrorKind::Disconnected)
+            .with_detail("connection refused")
+            .at_broker("broker 1")
+            .in_step(Step::Connect)
+            .with_hint("start it");
+        let after = Duration::from_millis(20);
+        let error = Error::new(ErrorKind::TimedOut { after })
+            .in_step(Step::Metadata)
+            .with_hint("wait longer");
+        assert_eq!(
+            error.caused_by("nobody was reached", &cause).to_string(),
+            "no answer within 20 ms: nobody was reached: no connection: connection refused, while connecting \
+             (at broker 1, while finding the topic's leaders); start it"
         );
     }
 

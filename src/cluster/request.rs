@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use super::capability::Capability;
-use super::slot::SlotKey;
+use super::slot::{Slot, SlotKey};
 use super::{Cluster, Life, Queued, Timer};
 use crate::budget::Category;
 use crate::connection::{
@@ -199,13 +199,20 @@ impl Cluster {
                 match last {
                     Some(last) => error
                         .at_broker(key.peer)
-                        .with_detail(alloc::format!("no connection: {last}")),
+                        .caused_by("the broker cannot be reached", last),
                     None => error
                         .at_broker(key.peer)
                         .with_detail("no connection could take the request"),
                 }
             }
-            Place::Unrouted | Place::Sent(_) => error.with_detail("no broker could be reached"),
+            Place::Unrouted | Place::Sent(_) => {
+                let last = |slot: &Slot| slot.last_error.clone();
+                let nobody = "no broker could be reached";
+                match self.slots.values().find_map(last) {
+                    Some(last) => error.caused_by(nobody, &last),
+                    None => error.with_detail(nobody),
+                }
+            }
         };
         self.fail_unsent(&handover, error, FailureCause::TimedOut);
     }

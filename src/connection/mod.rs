@@ -596,7 +596,8 @@ impl Connection {
                 .map(|frame| (version, frame))
                 .map_err(|error| unencodable(api, version, &error))
         });
-        let (version, frame) = frame.map_err(|error| error.at_broker(self.target.name()))?;
+        let (version, frame) =
+            frame.map_err(|error| error.in_step(step_of(api)).at_broker(self.target.name()))?;
         let end = self.outbound.push(self.id, frame, fx.actions);
         let pending = Pending::new(
             Some(handover.token),

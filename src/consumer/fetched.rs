@@ -10,17 +10,17 @@ use super::frames::FrameId;
 use super::partition::{Partition, Position, State};
 use super::role::{ConsumerRole, Cx, discard_response};
 use super::session::SessionFault;
-use super::supply::{Chunk, Fetched, Point, measure};
+use super::supply::{Chunk, Fetched, Point, Unreadable, measure};
 use super::types::ResetReason;
 use super::{BrokerIndex, PartitionKey};
 use crate::cluster::{Response, Token};
-use crate::engine::{Diagnostic, Host, NodeId};
+use crate::engine::{Diagnostic, Host, NodeId, Peer};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::messages::{
     FetchNodeEndpoint, FetchPartitionData, FetchRequest, FetchResponse, FetchableTopicResponse,
 };
-use crate::record::{AbortedTransaction, AbortedTransactions, BatchError};
+use crate::record::{AbortedTransaction, AbortedTransactions};
 
 /// An answer that fits its session.
 struct Landed<'a> {
@@ -280,7 +280,14 @@ impl ConsumerRole {
                 self.report(slot, ErrorCode::UNKNOWN_SERVER_ERROR, error.clone(), cx);
                 self.back_off(slot, error, State::Backoff, cx);
             }
-            Fetched::Unreadable(error) => self.on_unreadable(slot, arrived.from.offset, &error, cx),
+            Fetched::Unreadable(error) => {
+                let unreadable = Unreadable {
+                    origin: arrived.at,
+                    offset: arrived.from.offset,
+                    error,
+                };
+                self.on_unreadable(slot, &unreadable, cx);
+            }
         }
     }
 
@@ -308,6 +315,7 @@ impl ConsumerRole {
             });
         let chunk = Chunk {
             frame: arrived.frame,
+            origin: arrived.at,
             rest: records.slice(..size.min(records.len())),
             aborted: AbortedTransactions::new(aborted.collect()),
             end,
@@ -323,7 +331,7 @@ impl ConsumerRole {
                 }
                 self.go_on(slot, cx);
             }
-            Err(unreadable) => self.on_unreadable(slot, unreadable.offset, &unreadable.error, cx),
+            Err(unreadable) => self.on_unreadable(slot, &unreadable, cx),
         }
     }
 
@@ -343,20 +351,27 @@ impl ConsumerRole {
 
     /// A batch cannot be read. Only where the application itself has arrived is that certain: the offset may come from
     /// an earlier damaged batch.
-    pub(super) fn on_unreadable(
-        &mut self,
-        slot: u32,
-        offset: i64,
-        error: &BatchError,
-        cx: &mut Cx<'_>,
-    ) {
+    pub(super) fn on_unreadable(&mut self, slot: u32, unreadable: &Unreadable, cx: &mut Cx<'_>) {
         let Some(partition) = self.assigned.get(slot) else {
             return;
         };
-        let error = partition.place(corrupt(offset).with_detail(error), Step::Fetch);
+        let error = self
+            .corrupt(unreadable.origin, unreadable.offset)
+            .with_detail(&unreadable.error);
+        let error = partition.place(error, Step::Fetch);
         match partition.is_caught_up() {
             true => self.block(slot, error, cx),
             false => self.enter(slot, State::CatchingUp(error), cx),
+        }
+    }
+
+    /// The error of a batch that cannot be read, of this broker.
+    pub(super) fn corrupt(&self, origin: BrokerIndex, offset: i64) -> Error {
+        let error = Error::new(ErrorKind::Corrupt { offset })
+            .with_hint("seek to a later offset to skip what cannot be read");
+        match self.brokers.get(origin) {
+            Some(broker) => error.at_broker(Peer::Broker(broker.node)),
+            None => error,
         }
     }
 
@@ -392,7 +407,8 @@ impl ConsumerRole {
             }
             Action::Reset => self.on_out_of_range(slot, from, error, cx),
             Action::Block => {
-                let error = partition.place(corrupt(from.offset).with_detail(code), Step::Fetch);
+                let error =
+                    partition.place(self.corrupt(at, from.offset).with_detail(code), Step::Fetch);
                 match (partition.is_caught_up(), code) {
                     (false, _) => self.enter(slot, State::CatchingUp(error), cx),
                     (true, _) => self.block(slot, error, cx),
@@ -569,11 +585,6 @@ fn endpoint_of(endpoints: &[FetchNodeEndpoint], node: NodeId) -> Option<(Host, u
         Host::from(endpoint.host.as_str()),
         u16::try_from(endpoint.port).ok()?,
     ))
-}
-
-fn corrupt(offset: i64) -> Error {
-    Error::new(ErrorKind::Corrupt { offset })
-        .with_hint("seek to a later offset to skip what cannot be read")
 }
 
 /// The error of a batch for which there will never be room.

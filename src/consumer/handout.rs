@@ -152,7 +152,7 @@ impl ConsumerRole {
         }
         let rest_left = next < head.next.offset;
         match returned.end {
-            ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, next, &corruption, cx),
+            ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, head, next, &corruption, cx),
             ReturnEnd::Exhausted { needed } if rest_left => {
                 partition.supply.put_back();
                 let needed = needed.max(lent.allowance.saturating_add(1));
@@ -170,9 +170,7 @@ impl ConsumerRole {
                     .finish(position, self.settings.check_crcs, &mut self.dropped)
                 {
                     Ok(()) => self.after_return(slot, cx),
-                    Err(unreadable) => {
-                        self.on_unreadable(slot, unreadable.offset, &unreadable.error, cx)
-                    }
+                    Err(unreadable) => self.on_unreadable(slot, &unreadable, cx),
                 }
             }
         }
@@ -205,13 +203,18 @@ impl ConsumerRole {
         }
     }
 
-    fn on_corrupt(&mut self, slot: u32, offset: i64, corruption: &Corruption, cx: &mut Cx<'_>) {
+    fn on_corrupt(
+        &mut self,
+        slot: u32,
+        head: Head,
+        offset: i64,
+        corruption: &Corruption,
+        cx: &mut Cx<'_>,
+    ) {
         let Some(partition) = self.assigned.get(slot) else {
             return;
         };
-        let error = Error::new(ErrorKind::Corrupt { offset })
-            .with_detail(corruption)
-            .with_hint("seek to a later offset to skip what cannot be read");
+        let error = self.corrupt(head.origin, offset).with_detail(corruption);
         let error = partition.place(error, Step::Fetch);
         self.block(slot, error, cx);
     }

@@ -1,13 +1,14 @@
 //! Owns what is fetched for one partition and not yet returned: the batches in their order, the one on offer or lent,
 //! and which of them nobody sees (control, aborted, empty, or wholly below the position).
 //!
-//! Must not know where batches come from, nor what memory they are charged to.
+//! Must not know how batches are asked for, nor what memory they are charged to.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
 
+use super::BrokerIndex;
 use super::frames::FrameId;
 use super::lent::BatchId;
 use crate::record::{AbortedTransactions, BatchError, BatchView, Batches, Codec};
@@ -23,6 +24,8 @@ pub(crate) struct Point {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) frame: FrameId,
+    /// The broker that sent it.
+    pub(crate) origin: BrokerIndex,
     /// What is not yet returned of it; begins with a batch.
     pub(crate) rest: Bytes,
     /// Which batches belong to aborted transactions; the list lasts for this response.
@@ -34,6 +37,7 @@ pub(crate) struct Chunk {
 /// What of a batch is needed while it is on offer and lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    pub(crate) origin: BrokerIndex,
     pub(crate) size: usize,
     pub(crate) base_offset: i64,
     pub(crate) next: Point,
@@ -72,6 +76,7 @@ pub(crate) enum Hand {
 /// The first batch cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
+    pub(crate) origin: BrokerIndex,
     pub(crate) offset: i64,
     pub(crate) error: BatchError,
 }
@@ -148,9 +153,13 @@ impl Supply {
                     self.chunks.pop_front();
                 }
                 Err(error) => {
-                    let offset = position.offset;
+                    let (origin, offset) = (chunk.origin, position.offset);
                     self.clear(dropped);
-                    return Err(Unreadable { offset, error });
+                    return Err(Unreadable {
+                        origin,
+                        offset,
+                        error,
+                    });
                 }
             }
         }
@@ -259,6 +268,7 @@ impl Chunk {
                     }
                 };
                 return Ok(Some(Head {
+                    origin: self.origin,
                     size,
                     base_offset: header.base_offset,
                     next,

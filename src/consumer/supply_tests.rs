@@ -85,6 +85,7 @@ impl Reader {
         };
         let chunk = Chunk {
             frame: self.frames.insert(()),
+            origin: BrokerIndex(0),
             rest: Bytes::from(records).slice(..size),
             aborted: AbortedTransactions::new(aborted),
             end,

@@ -387,7 +387,9 @@ impl Producer {
     ) -> AppendError {
         // The topic may have grown.
         cx.cluster.refresh_metadata();
-        let mut error = Error::new(ErrorKind::UnknownPartition { partitions }).on_partition(index);
+        let mut error = Error::new(ErrorKind::UnknownPartition { partitions })
+            .in_step(Step::Produce)
+            .on_partition(index);
         if let Some(topic) = cx.cluster.topic(topic) {
             error = error.on_topic(&topic.name);
         }
@@ -448,7 +450,9 @@ pub(super) fn check_topic_name(name: &str) -> Result<(), Error> {
     }
     Err(
         Error::new(ErrorKind::Broker(ErrorCode::INVALID_TOPIC_EXCEPTION))
-            .with_detail(format_args!("`{}` is no name of a topic", printable(name)))
+            .in_step(Step::Produce)
+            .on_topic(&printable(name))
+            .with_detail("this is no name of a topic")
             .with_hint("a topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ -"),
     )
 }

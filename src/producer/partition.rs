@@ -421,9 +421,7 @@ impl Partition {
             })
             .with_hint("`delivery.timeout.ms` is over");
             match trouble {
-                Some(trouble) => {
-                    error.with_detail(format_args!("the leader cannot be reached: {trouble}"))
-                }
+                Some(trouble) => error.caused_by("the leader cannot be reached", trouble),
                 None => error,
             }
         };

@@ -129,6 +129,29 @@ fn a_socket_that_never_connects_is_given_up_and_said_to_be() {
 }
 
 #[test]
+fn a_request_that_found_nobody_says_what_was_tried_last() {
+    let mut s = Script::new(Manner::PLAIN);
+    s.command(|_, cx| {
+        let options = SendOptions::new(Duration::from_millis(20));
+        cx.cluster
+            .send(FindCoordinatorRequest::default(), Route::Any, options)
+    });
+    let id = s.expect_resolve("kafka");
+    s.resolved(id, &[address(1)]);
+    let conn = s.expect_open(BOOTSTRAP, DEFAULT, address(1));
+    s.closed(conn, CloseCause::Refused);
+    s.expect_event().error();
+    let error = s.at(21).expect_event().error();
+    assert!(
+        error.starts_with(
+            "no answer within 20 ms: no broker could be reached: no connection: connection refused"
+        ) && error.contains("kafka:9092"),
+        "{error}"
+    );
+    s.finish();
+}
+
+#[test]
 fn versions_that_never_come_fall_under_the_same_timeout() {
     let mut s = Script::new(Manner::PLAIN);
     let conn = opening(&mut s);

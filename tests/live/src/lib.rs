@@ -18,5 +18,6 @@ pub mod plain;
 mod ports;
 pub mod process;
 pub mod requests;
+pub mod runtime;
 pub mod schemas;
 pub mod whole_records;

@@ -1,6 +1,7 @@
 //! Klamm on tokio against three brokers of a real Kafka, of which one dies, hangs or comes back while records flow.
 
 use klamm_live::kafka::Kafka;
+use klamm_live::runtime::run;
 use klamm_tokio::{
     Assignment, CloseReport, Consumer, ConsumerConfig, Duration, NewRecord, Producer,
     ProducerConfig, SendError, Start, Tokio,
@@ -19,16 +20,7 @@ const PARTITIONS: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(100);
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(LIMIT, future).await;
-    done.unwrap_or_else(|_| panic!("after {LIMIT:?} still not so: {what}"))
-}
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime.expect("threads can be started").block_on(test)
+    klamm_live::runtime::within(LIMIT, what, future).await
 }
 
 /// The value of the `number`-th record of a partition.

@@ -21,8 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const UNDER_WAY: usize = 50_000;
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(LIMIT, future).await;
-    done.unwrap_or_else(|_| panic!("after {LIMIT:?} still not so: {what}"))
+    klamm_live::runtime::within(LIMIT, what, future).await
 }
 
 fn number_of(variable: &str, otherwise: u64) -> u64 {
@@ -113,11 +112,7 @@ async fn read(consumer: Consumer, written: Arc<OnceLock<u64>>) -> u64 {
 fn through(records: u64, disturb: impl FnOnce(&Kafka, &str) + Send + 'static) {
     let kafka = Arc::new(Kafka::start(3, &[]));
     let topic = kafka.topic("faults", PARTITIONS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime.expect("threads can be started").block_on(async {
+    klamm_live::runtime::run(async {
         let mut config = ProducerConfig::bootstrap(&kafka.bootstrap())
             .expect("addresses")
             .max_block(LIMIT);

@@ -293,7 +293,9 @@ impl State<ProducerHub> {
             }
         };
         match (&self.role.problem, key) {
-            (Some(problem), LineKey::Metadata(_)) => error.with_detail(problem),
+            (Some(problem), LineKey::Metadata(_)) => {
+                error.caused_by("no broker could be reached", problem)
+            }
             (Some(_) | None, _) => error,
         }
     }

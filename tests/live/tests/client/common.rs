@@ -1,6 +1,7 @@
 //! What these tests share: clients with short patience, and a runtime that gives up.
 
 use klamm_live::kafka::Kafka;
+pub(crate) use klamm_live::runtime::run;
 use klamm_tokio::{
     Assignment, Consumer, ConsumerConfig, ConsumerRecord, NewRecord, Producer, ProducerConfig,
     Receipt, Start, Tokio,
@@ -11,22 +12,12 @@ use std::time::Duration;
 /// One wait takes milliseconds, or seconds on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs `test` on a runtime of its own.
-pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime.expect("threads can be started").block_on(test)
-}
-
 /// Awaits `what`.
 ///
 /// # Panics
 /// If it is not so in time.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(LIMIT, future).await;
-    done.unwrap_or_else(|_| panic!("after {LIMIT:?} still not so: {what}"))
+    klamm_live::runtime::within(LIMIT, what, future).await
 }
 
 pub(crate) fn producer_config(bootstrap: &str) -> ProducerConfig {

@@ -5,6 +5,7 @@ mod certificates;
 
 use certificates::Certificates;
 use klamm_live::kafka::{Kafka, Setup};
+use klamm_live::runtime::run;
 use klamm_tokio::{
     Assignment, Consumer, ConsumerConfig, Error, NewRecord, Options, Producer, ProducerConfig,
     Start, Tokio,
@@ -69,14 +70,6 @@ fn town() -> &'static Town {
         }
         Town { kafka, certificates }
     })
-}
-
-fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime.expect("threads can be started").block_on(test)
 }
 
 /// The properties of a client of this listener.
