@@ -299,8 +299,13 @@ impl Kafka {
     /// If the cluster refuses, or the leaders are not there after a while.
     pub fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let replicas = i16::try_from(self.ports.len().min(3)).expect("at most three");
-        let error = self.ask("creates a topic", |address| {
-            admin::create_topic(address, name, partitions, replicas, config)
+        /// With ZooKeeper, a topic that all brokers have forgotten is not deleted whole yet.
+        const TOPIC_ALREADY_EXISTS: i16 = 36;
+        let error = until(&format!("{name} can be created"), START_LIMIT, || {
+            let error = self.ask("creates a topic", |address| {
+                admin::create_topic(address, name, partitions, replicas, config)
+            });
+            (error != TOPIC_ALREADY_EXISTS).then_some(error)
         });
         assert_eq!(error, 0, "error code of CreateTopics for {name}");
         for node in self.nodes_up() {
