@@ -152,7 +152,6 @@ async fn run(arguments: Arguments) -> Result<()> {
     let showing = tokio::spawn(show_progress(Arc::clone(&run)));
     let written = write(&run, &producer, &topic).await?;
     let read = reading.await??;
-    let took = run.start.elapsed();
     showing.abort();
     eprintln!("\r{}", run.progress());
 
@@ -161,7 +160,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     if undone != klamm::CloseReport::default() {
         return Err(format!("the producer left work undone: {undone:?}").into());
     }
-    summary(&run, &read, took);
+    summary(&run, &read);
     Ok(())
 }
 
@@ -273,6 +272,8 @@ struct ReadBack {
     /// From handing a line over until it was read back, in nanoseconds.
     latencies: Vec<u64>,
     bytes: usize,
+    /// From handing the first line over until the last one was read back.
+    took: Duration,
 }
 
 /// Reads until there is a record for every line.
@@ -325,6 +326,7 @@ async fn read(
         }
         run.read.fetch_add(count, Ordering::Relaxed);
     }
+    back.took = run.start.elapsed();
     // A doubled last record would lie behind all that was read.
     let all: Vec<TopicPartition> = (0..partitions)
         .map(|partition| TopicPartition::new(&topic, partition))
@@ -399,7 +401,7 @@ async fn show_progress(run: Arc<Run>) {
     }
 }
 
-fn summary(run: &Run, back: &ReadBack, took: Duration) {
+fn summary(run: &Run, back: &ReadBack) {
     let mut latencies = back.latencies.clone();
     latencies.sort_unstable();
     let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100] as f64 / 1e6;
@@ -412,8 +414,8 @@ fn summary(run: &Run, back: &ReadBack, took: Duration) {
     println!("none missing, none doubled, all in order in {used} partitions");
     println!("records    {records}");
     println!("bytes      {}", back.bytes);
-    println!("time       {:.3} s", took.as_secs_f64());
-    println!("records/s  {:.0}", records as f64 / took.as_secs_f64());
+    println!("time       {:.3} s", back.took.as_secs_f64());
+    println!("records/s  {:.0}", records as f64 / back.took.as_secs_f64());
     println!(
         "latency    p50 {:.1} ms, p99 {:.1} ms, from the producer's hand to the consumer's",
         at(50),
