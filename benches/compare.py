@@ -6,7 +6,7 @@ the live tests), and prints a table each for producing and for consuming. Every 
 order; producing goes to a fresh topic each time, consuming reads one prepared topic. What to judge by is the processor time a
 million records, user and system, of all threads in the measured phase, and the median over the repetitions of its ratio to
 the base within the same repetition, so that a slow drift of the machine cancels. Records a second on a machine that the
-broker shares are bounded by the broker: they are shown, not to be judged by.
+broker shares are bounded by the broker: they are shown, not to be judged by. Fails where klamm costs more than its floor.
 
 Consumers check CRCs, and must have seen the same records (count and a sum over values and offsets), or the run fails.
 """
@@ -22,6 +22,10 @@ PROGRAMS = {
     "klamm-future": ("peer", ["--variant", "future"], ("produce",)),
     "klamm-record": ("peer", ["--variant", "record"], ("consume",)),
 }
+
+
+# What klamm must not cost more than, for each record and beside whom.
+FLOORS = {"produce": ("rdkafka-base", 0.5), "consume": ("rdkafka-batch", 1.0)}
 
 
 def build(names):
@@ -111,13 +115,16 @@ def rotated(names, by):
     return names[by:] + names[:by]
 
 
+def ratio_to(results, name, base):
+    return statistics.median(r["cpu_s_per_m"] / b["cpu_s_per_m"] for r, b in zip(results[name], results[base]))
+
+
 def table(title, results, base):
     print(f"\n{title}\n\n| program | CPU s/M: min / median / max | ratio to {base} | k records/s: min / median / max | peak RSS, MiB |")
     print("|---|---|---|---|---|")
     for name, lines in results.items():
         spread = lambda key, by, digits: " / ".join(f"{f([r[key] * by for r in lines]):.{digits}f}" for f in (min, statistics.median, max))
-        ratio = statistics.median(r["cpu_s_per_m"] / b["cpu_s_per_m"] for r, b in zip(lines, results[base]))
-        print(f"| {name} | {spread('cpu_s_per_m', 1, 3)} | {ratio:.2f} | {spread('rec_per_s', 1e-3, 0)} | {max(r['rss_kb'] for r in lines) / 1024:.0f} |")
+        print(f"| {name} | {spread('cpu_s_per_m', 1, 3)} | {ratio_to(results, name, base):.2f} | {spread('rec_per_s', 1e-3, 0)} | {max(r['rss_kb'] for r in lines) / 1024:.0f} |")
     sys.stdout.flush()
 
 
@@ -137,17 +144,22 @@ def main():
     names = args.programs.split(",")
     programs = build(set(names) | {"rdkafka-base"})
     kafka, brokers = start_kafka(programs["kafka"])
+    failed = []
     try:
         run = Run(args, programs, brokers)
         shape = f"{args.size} B, batch {args.batch} B, linger {args.linger} ms, {args.compression}, {args.partitions} partitions, {args.repetitions} repetitions"
         for mode in args.modes:
             chosen = [n for n in names if mode in PROGRAMS[n][2]]
-            base = "rdkafka-base" if mode == "produce" else "rdkafka-batch"
+            base, most = FLOORS[mode]
             results = getattr(run, mode)(chosen)
             table(f"## {mode}: {shape}", results, base if base in results else chosen[0])
+            if {"klamm", base} <= results.keys() and (ratio := ratio_to(results, "klamm", base)) > most:
+                failed.append(f"{mode}: klamm costs {ratio:.2f} of {base}, at most {most} is allowed")
     finally:
         kafka.stdin.close()
         kafka.wait()
+    if failed:
+        sys.exit("\n".join(failed))
 
 
 main()

@@ -176,3 +176,31 @@ fn offsets_are_asked_for_and_moved_to_under_kafka_s_names() {
     assert_eq!(none.expect("no trouble"), []);
     assert_eq!(consumer.position("letters", 0).expect("assigned"), Some(6));
 }
+
+#[test]
+fn questions_about_offsets_dropped_at_any_await_leave_the_next_ones_their_answers() {
+    for network in NETWORKS {
+        for times in 0..6 {
+            let (mut town, consumer) = written(network, &["a", "b", "c"]);
+            from_the_beginning(&consumer);
+            let all = letters();
+            let mut dropped = Box::pin(consumer.end_offsets(&all));
+            let _ = town.poll_times(dropped.as_mut(), times);
+            drop(dropped);
+            let mut dropped = Box::pin(consumer.committed(&all));
+            let _ = town.poll_times(dropped.as_mut(), times);
+            drop(dropped);
+            let ends = town.block_on(consumer.end_offsets(&all)).expect("told");
+            let end = ends.into_iter().map(|(_, end)| end.expect("no trouble"));
+            let end: Vec<_> = end.map(|found| found.map(|end| end.offset)).collect();
+            assert_eq!(end, [Some(6)], "{network:?}, dropped after {times}");
+            let committed = town.block_on(consumer.committed(&all)).expect("told");
+            let [partition] = letters();
+            assert_eq!(committed, [(partition, Ok(None))]);
+            assert_eq!(
+                text(&town.block_on(consumer.recv()).expect("a record")),
+                "a"
+            );
+        }
+    }
+}
