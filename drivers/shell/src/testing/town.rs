@@ -31,6 +31,10 @@ pub(crate) struct Town {
     pub(crate) cluster: Cluster,
     network: Network,
     lines: BTreeMap<ConnectionKey, Arc<Mutex<Pipe>>>,
+    /// How many bytes the brokers have said.
+    pub(crate) said: usize,
+    /// Which of these bytes is the first one that is lost, with the connection that it comes on.
+    pub(crate) cut: Option<usize>,
 }
 
 impl Town {
@@ -48,6 +52,8 @@ impl Town {
             cluster,
             network,
             lines: BTreeMap::new(),
+            said: 0,
+            cut: None,
         }
     }
 
@@ -127,16 +133,26 @@ impl Town {
         moved
     }
 
-    fn deliver(&self, connection: ConnectionKey, bytes: &[u8]) {
+    fn deliver(&mut self, connection: ConnectionKey, bytes: &[u8]) {
         let Some(pipe) = self.lines.get(&connection) else {
             return;
         };
+        let kept = self.cut.and_then(|cut| cut.checked_sub(self.said));
+        let kept = kept.filter(|kept| *kept < bytes.len());
+        self.said += bytes.len();
+        let bytes = &bytes[..kept.unwrap_or(bytes.len())];
         let piece = match self.network {
             Network::Kind => bytes.len(),
             Network::Petty => 7,
         };
-        for piece in bytes.chunks(piece) {
+        for piece in bytes.chunks(piece.max(1)) {
             Pipe::push_read(pipe, Step::Bytes(piece.to_vec()));
+        }
+        if kept.is_some() {
+            Pipe::push_read(pipe, Step::End);
+            self.lines.remove(&connection);
+            let now = self.fake.now();
+            self.cluster.disconnect(connection, now);
         }
     }
 

@@ -18,6 +18,10 @@ const NAME: &str = "k,l=m";
 const PASSWORD: &str = "the castle hill was hidden";
 
 fn town(change: impl FnOnce(&mut SaslConfig)) -> Town {
+    town_with(Network::Petty, change)
+}
+
+fn town_with(network: Network, change: impl FnOnce(&mut SaslConfig)) -> Town {
     let mut sasl = SaslConfig::for_user(NAME, PASSWORD);
     sasl.tokens.push("good.token".to_owned());
     change(&mut sasl);
@@ -25,7 +29,7 @@ fn town(change: impl FnOnce(&mut SaslConfig)) -> Town {
         sasl: Some(sasl),
         ..ClusterConfig::with_nodes(1)
     };
-    Town::of(Network::Petty, config)
+    Town::of(network, config)
 }
 
 fn properties<'a>(mechanism: &'a str, password: &'a str) -> [(&'a str, &'a str); 6] {
@@ -281,5 +285,35 @@ fn what_shows_a_secret_without_tls_must_be_asked_for() {
         all.push(("sasl.allow.without.tls", "false"));
         let error = ProducerConfig::from_properties(all).expect_err("refused");
         assert!(error.to_string().contains("without TLS"), "{error}");
+    }
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_is_begun_anew_and_loses_or_doubles_nothing() {
+    let story = |mechanism: SaslMechanism, cut| {
+        let mut town = town_with(Network::Kind, |_| ());
+        town.cut = cut;
+        let producer = town.producer_with(&properties(mechanism.name(), PASSWORD), token());
+        send(&mut town, &producer);
+        let report = town.block_on(producer.close(Duration::from_secs(30)));
+        let clean = klamm::CloseReport::default();
+        assert_eq!(report.ok(), Some(clean), "{mechanism} cut at {cut:?}");
+        let letters = town.cluster.find_partition("letters", 0).expect("there");
+        let log = town.cluster.log(letters).expect("its log");
+        assert_eq!(log.end_offset(), 1, "{mechanism} cut at {cut:?}");
+        town.said
+    };
+    // SCRAM hashes thousands of times each time: of its streams, bytes that lie a little apart must do.
+    for (mechanism, apart) in [
+        (SaslMechanism::Plain, 1),
+        (SaslMechanism::OauthBearer, 3),
+        (SaslMechanism::ScramSha256, 7),
+        (SaslMechanism::ScramSha512, 13),
+    ] {
+        let whole = story(mechanism, None);
+        for cut in (0..whole).step_by(apart) {
+            let said = story(mechanism, Some(cut));
+            assert!(said > whole, "{mechanism} cut at {cut}: nobody came again");
+        }
     }
 }
