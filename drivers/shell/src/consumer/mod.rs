@@ -105,7 +105,7 @@ impl Consumer {
         })
     }
 
-    fn shared(&self) -> &Arc<Shared<ConsumerHub>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<ConsumerHub>> {
         &self.desk.shared
     }
 

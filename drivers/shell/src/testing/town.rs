@@ -156,6 +156,21 @@ impl Town {
         }
     }
 
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The brokers hang up, all of them.
+    pub(crate) fn hang_up(&mut self) {
+        let now = self.fake.now();
+        for (key, pipe) in std::mem::take(&mut self.lines) {
+            Pipe::push_read(&pipe, Step::End);
+            self.cluster.disconnect(key, now);
+        }
+        self.settle();
+    }
+
     /// When something happens next by itself.
     fn next(&self) -> Option<Instant> {
         let deadlines = [self.fake.next_timer(), self.cluster.next_deadline()];

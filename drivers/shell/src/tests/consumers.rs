@@ -5,7 +5,8 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 
 use futures_core::Stream as _;
-use klamm::{Duration, Error, OffsetAndMetadata, Start, TopicPartition};
+use klamm::{Category, Duration, Error, OffsetAndMetadata, Start, TopicPartition};
+use klamm_cluster::ClusterConfig;
 
 use super::clients::{from_the_beginning, text, write};
 use crate::Assignment;
@@ -203,4 +204,35 @@ fn questions_about_offsets_dropped_at_any_await_leave_the_next_ones_their_answer
             );
         }
     }
+}
+
+#[test]
+fn hours_without_records_and_hundreds_of_lost_connections_leave_nothing_behind() {
+    let mut town = Town::of(Network::Kind, ClusterConfig::with_nodes(1).unrecorded());
+    let consumer = town.consumer();
+    from_the_beginning(&consumer);
+    let none = town.block_on(consumer.poll(1, Duration::from_secs(60)));
+    assert_eq!(none.expect("no trouble"), []);
+    let held = |town: &Town| {
+        let state = consumer.shared().lock();
+        let engine = state.engine();
+        let memory = Category::ALL.map(|category| engine.memory_used(category));
+        (town.fake.tasks(), memory, town.connections())
+    };
+    let at_first = held(&town);
+    town.wait(Duration::from_secs(4 * 3600));
+    assert_eq!(held(&town), at_first, "after four hours");
+    for _ in 0..300 {
+        town.hang_up();
+        town.wait(Duration::from_secs(10));
+        // The connection to a bootstrap server comes back only when somebody needs it.
+        let (tasks, memory, connections) = held(&town);
+        assert!(
+            tasks <= at_first.0 && memory == at_first.1 && (1..=at_first.2).contains(&connections)
+        );
+    }
+    let producer = town.producer(&[]);
+    write(&mut town, &producer, &["at last"]);
+    let record = town.block_on(consumer.recv()).expect("a record");
+    assert_eq!(text(&record), "at last");
 }
