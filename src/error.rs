@@ -100,6 +100,14 @@ pub enum ErrorKind {
         /// What was asked for.
         feature: String,
     },
+    /// The consumer is no member of its group, or not any more: what it owned may be somebody else's by now.
+    NotAMember,
+    /// Records were there, and for `max.poll.interval.ms` nobody came for them: the consumer has left its group, and joins
+    /// again with the next read (KIP-62).
+    PollIntervalExceeded {
+        /// How long was waited.
+        after: Duration,
+    },
     /// The call needs a group, and the configuration has no `group.id`.
     NoGroupId,
     /// The group has committed no offset for the partition, and `auto.offset.reset` is `none`.
@@ -142,6 +150,14 @@ pub enum Step {
     OffsetForLeaderEpoch,
     /// Finding the broker that coordinates the group.
     FindCoordinator,
+    /// Joining the group.
+    JoinGroup,
+    /// Getting the member's share of the partitions.
+    SyncGroup,
+    /// Telling the coordinator that the member lives.
+    Heartbeat,
+    /// Leaving the group.
+    LeaveGroup,
     /// Committing offsets.
     OffsetCommit,
     /// Asking for committed offsets.
@@ -167,6 +183,10 @@ impl fmt::Display for Step {
             Self::ListOffsets => "looking up offsets",
             Self::OffsetForLeaderEpoch => "validating the position",
             Self::FindCoordinator => "finding the group's coordinator",
+            Self::JoinGroup => "joining the group",
+            Self::SyncGroup => "getting the member's share",
+            Self::Heartbeat => "telling the group's coordinator that the member lives",
+            Self::LeaveGroup => "leaving the group",
             Self::OffsetCommit => "committing offsets",
             Self::OffsetFetch => "asking for committed offsets",
             Self::Request => "carrying out the request",
@@ -311,6 +331,8 @@ impl Error {
             | ErrorKind::TooLargeToRead { .. }
             | ErrorKind::OffsetOutOfRange { .. }
             | ErrorKind::Unsupported { .. }
+            | ErrorKind::NotAMember
+            | ErrorKind::PollIntervalExceeded { .. }
             | ErrorKind::NoGroupId
             | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
@@ -339,6 +361,8 @@ impl Error {
             | ErrorKind::TooLargeToRead { .. }
             | ErrorKind::OffsetOutOfRange { .. }
             | ErrorKind::Unsupported { .. }
+            | ErrorKind::NotAMember
+            | ErrorKind::PollIntervalExceeded { .. }
             | ErrorKind::NoGroupId
             | ErrorKind::NoCommittedOffset
             | ErrorKind::NotAssigned
@@ -378,6 +402,10 @@ impl fmt::Display for ErrorKind {
             Self::Unauthenticated => f.write_str("authentication failed"),
             Self::Broker(code) => write!(f, "the broker answered {code}"),
             Self::Unsupported { feature } => write!(f, "the broker does not support {feature}"),
+            Self::NotAMember => f.write_str("the consumer is no member of its group"),
+            Self::PollIntervalExceeded { after } => {
+                write!(f, "nobody read for {} ms", after.as_millis())
+            }
             Self::NoGroupId => f.write_str("there is no group"),
             Self::NoCommittedOffset => f.write_str("no offset is committed"),
             Self::NotAssigned => f.write_str("not assigned"),

@@ -57,7 +57,8 @@ pub use budget::Category;
 pub use consumer::{
     Assignment, BatchId, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent,
     ConsumerReply, Corruption, Explanation, FoundOffsets, LentBatch, OffsetAndTimestamp,
-    OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd, Start,
+    OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind, RebalanceListener, ResetReason,
+    Return, ReturnEnd, Start,
 };
 pub use engine::{
     CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,

@@ -281,6 +281,13 @@ impl Cluster {
         }
     }
 
+    /// Ends the connection that this request was sent over, if it was: what stands behind it shall not wait for it.
+    pub(crate) fn break_connection(&mut self, token: Token, why: Error) {
+        if let Some(Place::Sent(id)) = self.requests.live.get(&token).map(|live| live.place) {
+            self.fail_connection(id, why);
+        }
+    }
+
     /// Drops all requests without an answer: the client is closing.
     pub(super) fn abandon_all(&mut self) {
         let tokens: alloc::vec::Vec<Token> = self.requests.live.keys().copied().collect();

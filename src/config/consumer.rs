@@ -11,6 +11,7 @@ use super::property::{
 };
 use super::value::Value;
 use super::{CommonConfig, ProducerConfig, settings};
+use crate::assignor::Assignor;
 use crate::error::Error;
 use crate::time::Duration;
 
@@ -91,6 +92,32 @@ impl Value for OffsetReset {
     }
 }
 
+impl Value for Vec<Assignor> {
+    const TYPE: &'static str =
+        "range, roundrobin, sticky or cooperative-sticky, several with commas between";
+    fn parse(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .map(str::trim)
+            .map(|name| {
+                // Java names its classes.
+                let name = match name.strip_prefix("org.apache.kafka.clients.consumer.") {
+                    Some("RangeAssignor") => "range",
+                    Some("RoundRobinAssignor") => "roundrobin",
+                    Some("StickyAssignor") => "sticky",
+                    Some("CooperativeStickyAssignor") => "cooperative-sticky",
+                    Some(_) | None => name,
+                };
+                Assignor::parse(name)
+                    .ok_or_else(|| alloc::format!("must be some of {}", <Self as Value>::TYPE))
+            })
+            .collect()
+    }
+    fn show(&self) -> String {
+        let names: Vec<&str> = self.iter().map(|assignor| assignor.name()).collect();
+        names.join(",")
+    }
+}
+
 /// Reads `PnDTnHnMnS` with whole numbers, as `java.time.Duration` writes it.
 fn iso_duration(text: &str) -> Option<Duration> {
     let rest = text.strip_prefix('P')?;
@@ -134,6 +161,23 @@ settings! {
     pub struct ConsumerConfig with CommonConfig {
         /// The group whose offsets are committed and resumed from. Empty: none, and nothing can be committed.
         "group.id" group_id: String = String::new();
+        /// The name under which a member comes back to its group after a restart, without a rebalance (KIP-345). Each
+        /// consumer of the group needs its own. Empty: none.
+        "group.instance.id" group_instance_id: String = String::new();
+        /// The assignors that the members of the group may agree on, the preferred one first. Members let go of everything
+        /// before they join, unless all of these are cooperative.
+        "partition.assignment.strategy" partition_assignment_strategy: Vec<Assignor> =
+            alloc::vec![Assignor::Range, Assignor::CooperativeSticky];
+        /// How long the coordinator may hear nothing of a member before the group goes on without it.
+        "session.timeout.ms" session_timeout: Duration = Duration::from_secs(45);
+        /// How often a member tells the coordinator that it lives. Below `session.timeout.ms`.
+        "heartbeat.interval.ms" heartbeat_interval: Duration = Duration::from_secs(3);
+        /// How long records may wait for a reader before the consumer leaves its group, and how long a rebalance may take.
+        "max.poll.interval.ms" max_poll_interval: Duration = Duration::from_secs(300);
+        /// Whether a member commits by itself what was dealt with: what was handed out before the current read.
+        "enable.auto.commit" enable_auto_commit: bool = true;
+        /// How often it does.
+        "auto.commit.interval.ms" auto_commit_interval: Duration = Duration::from_secs(5);
         /// Where to go on when the position does not exist (any more).
         "auto.offset.reset" auto_offset_reset: OffsetReset = OffsetReset::Latest;
         /// Which records of transactions are read.
@@ -163,6 +207,34 @@ impl ConsumerConfig {
             common: CommonConfig::bootstrap(servers)?,
             ..Self::default()
         })
+    }
+
+    fn check_membership(&self) -> Result<(), Error> {
+        if self.heartbeat_interval >= self.session_timeout {
+            return Err(config_error(
+                "heartbeat.interval.ms",
+                "must be below session.timeout.ms",
+            ));
+        }
+        for (key, value) in [
+            ("session.timeout.ms", self.session_timeout),
+            ("heartbeat.interval.ms", self.heartbeat_interval),
+            ("max.poll.interval.ms", self.max_poll_interval),
+            ("auto.commit.interval.ms", self.auto_commit_interval),
+        ] {
+            if value.is_zero() || value.as_millis() > i32::MAX as u128 {
+                return Err(config_error(key, "must be 1 to 2147483647"));
+            }
+        }
+        let assignors = &self.partition_assignment_strategy;
+        let twice = |(place, assignor)| assignors.iter().take(place).any(|other| other == assignor);
+        if assignors.is_empty() || assignors.iter().enumerate().any(twice) {
+            return Err(config_error(
+                "partition.assignment.strategy",
+                "at least one assignor, and each once",
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn has(name: &str) -> bool {
@@ -204,9 +276,15 @@ impl Configuration for ConsumerConfig {
                 "must be below request.timeout.ms",
             ));
         }
-        if self.group_id.len() > 32_767 {
-            return Err(config_error("group.id", "at most 32,767 bytes"));
+        for (key, text) in [
+            ("group.id", &self.group_id),
+            ("group.instance.id", &self.group_instance_id),
+        ] {
+            if text.len() > 32_767 {
+                return Err(config_error(key, "at most 32,767 bytes"));
+            }
         }
+        self.check_membership()?;
         for (key, bytes) in [
             ("fetch.min.bytes", self.fetch_min_bytes),
             ("fetch.max.bytes", self.fetch_max_bytes),

@@ -69,6 +69,11 @@ impl ConsumerRole {
         cx: &mut Cx<'_>,
     ) -> Result<(), Error> {
         self.check_open()?;
+        if let Subscription::Topics(_) = self.subscription {
+            return Err(Error::new(ErrorKind::Misuse)
+                .with_detail("the consumer is subscribed to topics")
+                .with_hint("subscribe to none before assigning partitions by hand"));
+        }
         for assignment in assignments {
             assignment
                 .start
@@ -145,7 +150,12 @@ impl ConsumerRole {
             .assigned
             .iter()
             .any(|partition| partition.key.topic == topic);
-        if !assigned && !self.operations.concerns(topic) {
+        let watched = self.subscription.names(topic)
+            || self
+                .group
+                .as_ref()
+                .is_some_and(|group| group.watches(topic));
+        if !assigned && !watched && !self.operations.concerns(topic) {
             cx.cluster.forget_topic(topic);
         }
     }
@@ -169,6 +179,7 @@ impl ConsumerRole {
         if let Some(partition) = self.assigned.get_mut(slot) {
             partition.version = version;
             partition.position = to.position();
+            partition.before = None;
             // Whether the new offset exists is for the leader to say: there is no epoch to hold against its history.
             partition.validated = match to {
                 // It comes with the epoch of the record before it.
@@ -255,7 +266,9 @@ impl ConsumerRole {
     pub(super) fn assignment(&self) -> Vec<TopicPartition> {
         match self.subscription {
             Subscription::None => Vec::new(),
-            Subscription::Manual => self.assigned.iter().map(Partition::name).collect(),
+            Subscription::Manual | Subscription::Topics(_) => {
+                self.assigned.iter().map(Partition::name).collect()
+            }
         }
     }
 }

@@ -110,15 +110,25 @@ impl ConsumerRole {
         if let Some(group) = &mut self.group {
             group.close_loads(&closed(), cx.cluster);
         }
+        if self.subscription.topics().is_some() {
+            // Who closes has dealt with what it was given.
+            self.begin_poll();
+            self.leave_group("the consumer closes", cx);
+        }
         self.pump_group(cx);
         op
     }
 
-    /// Closes the sockets, as soon as no commit is under way any more.
+    /// Closes the sockets, as soon as no commit is under way any more and the group knows that the member is gone.
     pub(super) fn close_when_committed(&mut self, cx: &mut Cx<'_>) {
-        if let Life::Committing { op } = self.life
-            && self.group.as_ref().is_none_or(Group::has_settled)
-        {
+        let is_done = |group: &Group| group.has_committed() && group.member().is_outside();
+        if self.rebalance.is_idle() && self.group.as_ref().is_none_or(is_done) {
+            self.close_sockets(cx);
+        }
+    }
+
+    fn close_sockets(&mut self, cx: &mut Cx<'_>) {
+        if let Life::Committing { op } = self.life {
             self.life = Life::Closing { op };
             cx.cluster.close();
         }
@@ -129,12 +139,17 @@ impl ConsumerRole {
         if let (Life::Committing { .. }, Some(group)) = (self.life, &mut self.group) {
             group.close(&closed(), cx.cluster);
             self.pump_group(cx);
-            self.close_when_committed(cx);
+            self.stop_asking(cx);
+            self.close_sockets(cx);
         }
         if let Life::Closing { op } = self.life {
             self.life = Life::Closed { op };
             let report = ConsumerCloseReport {
                 lent: self.lent.len(),
+                left_group: self
+                    .group
+                    .as_ref()
+                    .is_none_or(|group| group.member().is_outside()),
             };
             cx.emit(ConsumerEvent::Closed { op, report });
         }

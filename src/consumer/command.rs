@@ -4,7 +4,9 @@
 
 use alloc::vec::Vec;
 
-use super::types::{Assignment, LentBatch, OffsetSpec, Return, Start};
+use super::types::{
+    Assignment, LentBatch, OffsetSpec, RebalanceId, RebalanceListener, Return, Start,
+};
 use crate::engine::{OpId, RawRequest, TopicPartition};
 use crate::error::Error;
 use crate::group::OffsetAndMetadata;
@@ -15,6 +17,20 @@ use crate::time::Instant;
 pub enum ConsumerCommand<'a> {
     /// See [`ConsumerEngine::assign`](super::ConsumerEngine::assign).
     Assign(&'a [Assignment<'a>]),
+    /// See [`ConsumerEngine::subscribe`](super::ConsumerEngine::subscribe).
+    Subscribe {
+        /// The topics.
+        topics: &'a [&'a str],
+        /// Whether rebalances wait for an answer.
+        listener: RebalanceListener,
+    },
+    /// See [`ConsumerEngine::rebalance_done`](super::ConsumerEngine::rebalance_done).
+    RebalanceDone {
+        /// What the application was asked.
+        id: RebalanceId,
+    },
+    /// See [`ConsumerEngine::begin_poll`](super::ConsumerEngine::begin_poll).
+    BeginPoll,
     /// See [`ConsumerEngine::seek`](super::ConsumerEngine::seek).
     Seek {
         /// The topic.

@@ -32,6 +32,8 @@ pub(super) struct GroupOperations {
     begins: BTreeMap<OpId, Vec<Begins>>,
     /// The slots of partitions whose question is due.
     due: Vec<u32>,
+    /// Auto-commits, with what they cover.
+    covering: BTreeMap<OpId, Vec<(TopicPartition, OffsetAndMetadata)>>,
 }
 
 impl GroupOperations {
@@ -43,6 +45,15 @@ impl GroupOperations {
     /// The assignment that the slots belong to is gone.
     pub(super) fn clear_due(&mut self) {
         self.due.clear();
+    }
+
+    pub(super) fn cover(&mut self, op: OpId, what: Vec<(TopicPartition, OffsetAndMetadata)>) {
+        self.covering.insert(op, what);
+    }
+
+    /// Whether no auto-commit is under way.
+    pub(super) fn covers_nothing(&self) -> bool {
+        self.covering.is_empty()
     }
 
     pub(super) const fn is_due(&self) -> bool {
@@ -65,7 +76,10 @@ impl ConsumerRole {
         offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
         cx: &mut Cx<'_>,
     ) -> Result<OpId, Error> {
-        self.check_open()?;
+        // While it closes, the application may commit what it is asked to let go of.
+        if !self.rebalance.is_asking() {
+            self.check_open()?;
+        }
         for (partition, committed) in &offsets {
             check_name(&partition.topic, partition.partition)?;
             if committed.offset < 0 {
@@ -81,6 +95,11 @@ impl ConsumerRole {
         }
         let op = self.next_op();
         let group = self.group.as_mut().ok_or_else(no_group)?;
+        if self.subscription.topics().is_some() && group.member().standing().is_none() {
+            return Err(Error::new(ErrorKind::NotAMember)
+                .in_step(Step::OffsetCommit)
+                .with_hint("commit what is assigned, before it is revoked"));
+        }
         group.commit(op, offsets, cx.cluster)?;
         self.group_operations.awaited.insert(op);
         self.pump(cx);
@@ -114,13 +133,7 @@ impl ConsumerRole {
             .iter()
             .filter_map(|partition| match partition.position {
                 Position::Committed | Position::Unknown(_) => None,
-                Position::At(point) => Some((
-                    partition.name(),
-                    OffsetAndMetadata {
-                        leader_epoch: (point.epoch >= 0).then_some(point.epoch),
-                        ..OffsetAndMetadata::new(point.offset)
-                    },
-                )),
+                Position::At(point) => Some((partition.name(), point.to_commit())),
             })
             .collect()
     }
@@ -128,10 +141,11 @@ impl ConsumerRole {
     /// Asks the group what is due, and hears what it has to say.
     pub(super) fn pump_group(&mut self, cx: &mut Cx<'_>) {
         self.hear_group(cx);
+        self.advance_rebalance(cx);
         if self.group_operations.is_due() {
             self.load_positions(cx);
-            self.hear_group(cx);
         }
+        self.hear_group(cx);
         self.close_when_committed(cx);
     }
 
@@ -164,8 +178,12 @@ impl ConsumerRole {
                 GroupEvent::Committed { op, outcomes } => {
                     if self.group_operations.awaited.remove(&op) {
                         cx.emit(ConsumerEvent::Committed { op, outcomes });
+                    } else if let Some(covered) = self.group_operations.covering.remove(&op) {
+                        self.on_covered(covered, &outcomes, cx);
+                        self.on_release_committed(op, cx);
                     }
                 }
+                GroupEvent::Member(event) => self.on_member_event(event, cx),
                 GroupEvent::Loaded { op, found } => {
                     if self.group_operations.awaited.remove(&op) {
                         cx.emit(ConsumerEvent::CommittedOffsets { op, found });
@@ -205,6 +223,7 @@ impl ConsumerRole {
                 offset: committed.offset,
                 epoch: committed.leader_epoch.unwrap_or(-1),
             });
+            partition.committed = committed.offset;
             partition.attempts = 0;
             partition.told = None;
             self.go_on(slot, cx);

@@ -10,7 +10,10 @@ use super::command::{ConsumerCommand, ConsumerReply};
 use super::lent::BatchId;
 use super::partition::Partition;
 use super::role::ConsumerRole;
-use super::types::{Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, Return, Start};
+use super::types::{
+    Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, RebalanceId, RebalanceListener,
+    Return, Start,
+};
 use crate::budget::Category;
 use crate::client::Client;
 use crate::cluster::Settings;
@@ -62,6 +65,52 @@ impl ConsumerEngine {
             role.pump(cx);
             result
         })
+    }
+
+    /// Reads topics as a member of the group `group.id`, which shares their partitions out among all members; none at all
+    /// leaves the group, as the listener of before has it. Subscribing again replaces the topics of before. The consumer joins by itself, and
+    /// [`ConsumerEvent::Rebalance`] tells what comes and goes; each partition begins where the group has committed, or by
+    /// `auto.offset.reset`.
+    ///
+    /// With [`RebalanceListener::Asked`] each such event waits for [`rebalance_done`](Self::rebalance_done), for
+    /// `max.poll.interval.ms` at the most. With `enable.auto.commit` what was dealt with (see
+    /// [`begin_poll`](Self::begin_poll)) is committed every `auto.commit.interval.ms`, before partitions go, and when the
+    /// consumer closes.
+    ///
+    /// If batches are to be had and nobody calls [`next_batch`](Self::next_batch) for `max.poll.interval.ms`, the consumer
+    /// leaves its group, says so by [`ConsumerEvent::Problem`], and joins again with the next call.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoGroupId`](crate::ErrorKind::NoGroupId) without a `group.id`; a name that cannot be; partitions are
+    /// assigned by hand ([`ErrorKind::Misuse`](crate::ErrorKind::Misuse)); the consumer is closed. Nothing changes.
+    pub fn subscribe(
+        &mut self,
+        topics: &[&str],
+        listener: RebalanceListener,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.subscribe(topics, listener, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
+    /// Answers [`ConsumerEvent::Rebalance`]: partitions that come are fetched from here on, and of those that go not one
+    /// more record comes out.
+    ///
+    /// # Errors
+    /// It was answered before, its deadline has passed, or it has been overtaken by the loss of all partitions
+    /// ([`ErrorKind::Misuse`](crate::ErrorKind::Misuse)). Nothing changes.
+    pub fn rebalance_done(&mut self, id: RebalanceId, now: Instant) -> Result<(), Error> {
+        self.client
+            .step(now, |role, cx| role.rebalance_done(id, cx))
+    }
+
+    /// The application comes for more records: it has dealt with what was returned until now, and auto-commit covers that
+    /// from here on. Call it before each round of [`next_batch`](Self::next_batch).
+    pub fn begin_poll(&mut self, now: Instant) {
+        self.client.step(now, |role, _| role.begin_poll());
     }
 
     /// The partitions that are read.
@@ -129,13 +178,15 @@ impl ConsumerEngine {
             .map(|partition| self.client.role.lag(partition))
     }
 
-    /// What a partition is doing, why, and since when.
+    /// What a partition is doing, why, and since when; also one that is not assigned, of a topic that is subscribed to.
     ///
     /// # Errors
-    /// The partition is not assigned.
+    /// The partition is not assigned, and its topic not subscribed to.
     pub fn explain(&self, topic: &str, partition: i32) -> Result<Explanation, Error> {
-        self.find(topic, partition)
-            .map(|partition| self.client.role.explain(partition))
+        match self.find(topic, partition) {
+            Ok(partition) => Ok(self.client.role.explain(partition)),
+            Err(error) => self.client.role.explain_unassigned(topic).ok_or(error),
+        }
     }
 
     fn find(&self, topic: &str, partition: i32) -> Result<&Partition, Error> {
@@ -215,11 +266,13 @@ impl ConsumerEngine {
     /// in the order in which they are made. The partitions need not be assigned.
     ///
     /// A commit whose connection is lost is sent again. Where no answer comes in time it ends as
-    /// [`CommitOutcome::Unknown`](crate::CommitOutcome::Unknown). It works only while the group has no members, which
-    /// the coordinator checks.
+    /// [`CommitOutcome::Unknown`](crate::CommitOutcome::Unknown). A member's commit belongs to the assignment of when it
+    /// is made: what is revoked before it could be sent is not committed. Without a subscription it works only while the
+    /// group has no members, which the coordinator checks.
     ///
     /// # Errors
-    /// [`ErrorKind::NoGroupId`](crate::ErrorKind::NoGroupId) without a `group.id`; a name, number or offset that cannot
+    /// [`ErrorKind::NoGroupId`](crate::ErrorKind::NoGroupId) without a `group.id`;
+    /// [`ErrorKind::NotAMember`](crate::ErrorKind::NotAMember) with a subscription, while nothing is owned; a name, number or offset that cannot
     /// be; too many commits that wait already; the consumer is closed. Nothing changes.
     pub fn commit(
         &mut self,
@@ -284,6 +337,16 @@ impl Engine for ConsumerEngine {
         match command {
             ConsumerCommand::Assign(assignments) => {
                 ConsumerReply::Done(self.assign(assignments, now))
+            }
+            ConsumerCommand::Subscribe { topics, listener } => {
+                ConsumerReply::Done(self.subscribe(topics, listener, now))
+            }
+            ConsumerCommand::RebalanceDone { id } => {
+                ConsumerReply::Done(self.rebalance_done(id, now))
+            }
+            ConsumerCommand::BeginPoll => {
+                self.begin_poll(now);
+                ConsumerReply::Done(Ok(()))
             }
             ConsumerCommand::Seek {
                 topic,

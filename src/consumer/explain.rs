@@ -7,8 +7,10 @@ use alloc::string::String;
 
 use super::brokers::BrokerState;
 use super::leaders::missing_error;
-use super::partition::{Asking, Loading, Missing, Partition, State};
+use super::partition::{Asking, Loading, Missing, Ownership, Partition, State};
+use super::rebalance::Rebalance;
 use super::role::ConsumerRole;
+use super::subscription::Presence;
 use super::supply::Hand;
 use super::types::{Explanation, PartitionStatus};
 use crate::config::IsolationLevel;
@@ -45,10 +47,51 @@ impl Why {
 }
 
 impl ConsumerRole {
+    /// What a partition of a topic that is subscribed to waits for while it is not assigned.
+    pub(super) fn explain_unassigned(&self, topic: &str) -> Option<Explanation> {
+        let subscribed = self.subscription.topics()?;
+        subscribed.names.get(topic)?;
+        let group = self.group.as_ref()?;
+        let status = PartitionStatus::AwaitingGroup;
+        let trouble = group.member().failure().or_else(|| group.trouble());
+        let why = match (subscribed.presence, trouble) {
+            (Presence::Away, _) => Why::new(
+                status,
+                "nobody read for max.poll.interval.ms: the next read joins the group again",
+            ),
+            (Presence::Reading { .. }, Some(error)) => Why::from_error(status, error, None),
+            (Presence::Reading { .. }, None) => Why::new(status, group.member().activity()),
+        };
+        Some(Explanation {
+            status: why.status,
+            cause: why.cause,
+            error: why.error,
+            since: subscribed.since,
+            until: why.until,
+            position: None,
+            fetch_offset: None,
+        })
+    }
+
+    fn explain_rebalance(&self) -> Why {
+        let status = PartitionStatus::AwaitingGroup;
+        match &self.rebalance {
+            Rebalance::Asking { until, .. } => Why {
+                until: Some(until.at),
+                ..Why::new(status, "the rebalance listener is at work")
+            },
+            Rebalance::Committing { .. } | Rebalance::Idle => Why::new(
+                status,
+                "a rebalance takes it away, once its offset is committed",
+            ),
+        }
+    }
+
     /// What a partition is doing, and why.
     pub(super) fn explain(&self, partition: &Partition) -> Explanation {
         let why = match self.explain_hand(partition) {
             Some(why) => why,
+            None if partition.ownership != Ownership::Owned => self.explain_rebalance(),
             None if partition.paused => Why::new(PartitionStatus::Paused, "paused by the user"),
             None => self.explain_state(partition),
         };
@@ -67,7 +110,7 @@ impl ConsumerRole {
     fn explain_hand(&self, partition: &Partition) -> Option<Why> {
         match partition.supply.hand() {
             Hand::Empty => None,
-            Hand::Offered(_) if partition.paused => None,
+            Hand::Offered(_) if !partition.is_flowing() => None,
             Hand::Offered(_) => Some(Why::new(PartitionStatus::Buffered, "a batch can be had")),
             Hand::Lent(..) => Some(Why::new(
                 PartitionStatus::Lent,

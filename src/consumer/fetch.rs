@@ -165,7 +165,7 @@ impl ConsumerRole {
                 continue;
             };
             if !partition.has_room(broker.prefetch()) {
-                wanted.left_out |= !partition.paused;
+                wanted.left_out |= partition.is_flowing();
                 continue;
             }
             if broker.one_by_one && !wanted.asks.is_empty() {

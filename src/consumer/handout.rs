@@ -4,7 +4,7 @@
 
 use super::fetched::too_large;
 use super::lent::Lent;
-use super::partition::{Partition, Position, State};
+use super::partition::{Before, Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Reader};
 use super::supply::{Compressed, Hand, Head, Point};
 use super::types::{ConsumerEvent, Corruption, LentBatch, Return, ReturnEnd};
@@ -20,6 +20,7 @@ impl ConsumerRole {
     /// Lends the next batch. Partitions take turns.
     #[inline]
     pub(super) fn next_batch(&mut self, cx: &mut Cx<'_>) -> Option<LentBatch> {
+        self.on_read(cx.now());
         while let Some(slot) = self.ready.pop_front() {
             if let Some(batch) = self.lend(slot, cx) {
                 return Some(batch);
@@ -145,6 +146,16 @@ impl ConsumerRole {
         }
         let next = returned.next.clamp(lent.start, head.next.offset);
         if next > lent.start {
+            // The first move since the application came for records: what lies before it was dealt with then.
+            if partition
+                .before
+                .is_none_or(|before| before.poll != self.polls)
+            {
+                partition.before = Some(Before {
+                    poll: self.polls,
+                    position: *position,
+                });
+            }
             *position = Point {
                 offset: next,
                 epoch: head.next.epoch,
@@ -199,6 +210,7 @@ impl ConsumerRole {
         self.ready.push_back(slot);
         if self.reader == Reader::Waiting {
             self.reader = Reader::Served;
+            self.on_served(cx.now());
             cx.emit(ConsumerEvent::Ready);
         }
     }

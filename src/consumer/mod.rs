@@ -9,6 +9,7 @@ mod brokers;
 mod closing;
 mod command;
 mod committed;
+mod covered;
 mod engine;
 mod explain;
 mod fetch;
@@ -18,8 +19,10 @@ mod handout;
 mod leaders;
 mod lent;
 mod lookup;
+mod membership;
 mod operations;
 mod partition;
+mod rebalance;
 mod recording;
 mod replica;
 mod role;
@@ -39,8 +42,8 @@ pub use lent::BatchId;
 pub(crate) use session_model::hold as hold_fetch_session;
 pub use types::{
     Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, Explanation, FoundOffsets,
-    LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, ResetReason, Return, ReturnEnd,
-    Start,
+    LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind,
+    RebalanceListener, ResetReason, Return, ReturnEnd, Start,
 };
 
 use crate::engine::TopicHandle;

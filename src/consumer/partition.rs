@@ -153,6 +153,24 @@ pub(crate) enum State {
     Blocked(Error),
 }
 
+/// How far a partition is the member's: one that the user assigned is so from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// The user has yet to hear that it comes: nothing is fetched.
+    Coming,
+    Owned,
+    /// The user has yet to let go of it: nothing more is fetched or lent.
+    Going,
+}
+
+/// Where the position was when the application came for records and the position has moved since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Which time that was.
+    pub(crate) poll: u64,
+    pub(crate) position: Point,
+}
+
 /// An assigned partition.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -172,6 +190,11 @@ pub(crate) struct Partition {
     since: Instant,
     pub(crate) supply: Supply,
     pub(crate) paused: bool,
+    pub(crate) ownership: Ownership,
+    /// What lies behind it is with the application, and not yet dealt with as far as anybody knows.
+    pub(crate) before: Option<Before>,
+    /// What the group is known to have committed for it; negative: nothing.
+    pub(crate) committed: i64,
     /// Failures in a row.
     pub(crate) attempts: u32,
     /// When a fetch last brought something, counted in responses: those served longest ago are asked for first.
@@ -214,6 +237,9 @@ impl Partition {
             since: now,
             supply: Supply::new(),
             paused: false,
+            ownership: Ownership::Owned,
+            before: None,
+            committed: -1,
             attempts: 0,
             served: 0,
             topic_id: Uuid::ZERO,
@@ -306,16 +332,33 @@ impl Partition {
         }
     }
 
+    /// Whether records may go their way: not while paused, nor while it is on its way to the member or from it.
+    pub(crate) const fn is_flowing(&self) -> bool {
+        match self.ownership {
+            Ownership::Owned => !self.paused,
+            Ownership::Coming | Ownership::Going => false,
+        }
+    }
+
+    /// The position of what was handed out before the poll that is counted `poll`: what auto-commit covers.
+    pub(crate) fn covered(&self, poll: u64) -> Option<Point> {
+        match (self.position, self.before) {
+            (Position::Committed | Position::Unknown(_), _) => None,
+            (Position::At(_), Some(before)) if before.poll == poll => Some(before.position),
+            (Position::At(position), Some(_) | None) => Some(position),
+        }
+    }
+
     /// Whether more data is wanted: not while paused, and not while one response is waiting behind the one that is
     /// being read, or more than `prefetch` bytes are.
     pub(crate) fn has_room(&self, prefetch: usize) -> bool {
-        !self.paused && self.supply.chunks() < 2 && self.supply.buffered() <= prefetch
+        self.is_flowing() && self.supply.chunks() < 2 && self.supply.buffered() <= prefetch
     }
 
     /// Whether a batch can be lent now.
     pub(crate) const fn is_lendable(&self) -> bool {
         match self.supply.hand() {
-            Hand::Offered(_) => !self.paused,
+            Hand::Offered(_) => self.is_flowing(),
             Hand::Empty | Hand::Lent(..) | Hand::AwaitingMemory(..) => false,
         }
     }

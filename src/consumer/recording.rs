@@ -9,7 +9,8 @@ use super::command::{ConsumerCommand, ConsumerReply};
 use super::engine::ConsumerEngine;
 use super::lent::BatchId;
 use super::types::{
-    Assignment, ConsumerEvent, Corruption, LentBatch, OffsetSpec, Return, ReturnEnd, Start,
+    Assignment, ConsumerEvent, Corruption, LentBatch, OffsetSpec, RebalanceId, RebalanceListener,
+    Return, ReturnEnd, Start,
 };
 use crate::engine::{Engine, OpId, TopicPartition};
 use crate::group::OffsetAndMetadata;
@@ -29,6 +30,9 @@ const DETACH: u8 = 10;
 const CLOSE: u8 = 11;
 const COMMIT: u8 = 12;
 const COMMITTED: u8 = 13;
+const SUBSCRIBE: u8 = 14;
+const REBALANCE_DONE: u8 = 15;
+const BEGIN_POLL: u8 = 16;
 
 impl Recordable for ConsumerEngine {
     const ROLE: &'static str = "consumer";
@@ -43,6 +47,15 @@ impl Recordable for ConsumerEngine {
                     put_start(assignment.start, out);
                 }
             }
+            ConsumerCommand::Subscribe { topics, listener } => {
+                out.put_u8(SUBSCRIBE);
+                put_subscription(topics, *listener, out);
+            }
+            ConsumerCommand::RebalanceDone { id } => {
+                out.put_u8(REBALANCE_DONE);
+                out.put_u64(id.0);
+            }
+            ConsumerCommand::BeginPoll => out.put_u8(BEGIN_POLL),
             ConsumerCommand::Seek {
                 topic,
                 partition,
@@ -76,13 +89,7 @@ impl Recordable for ConsumerEngine {
             }
             ConsumerCommand::Commit { offsets } => {
                 out.put_u8(COMMIT);
-                out.put_count(offsets.len());
-                for (partition, committed) in offsets {
-                    put_partition(&partition.topic, partition.partition, out);
-                    out.put_i64(committed.offset);
-                    out.put_i32(committed.leader_epoch.unwrap_or(-1));
-                    out.put_bytes(committed.metadata.as_bytes());
-                }
+                put_offsets(offsets, out);
             }
             ConsumerCommand::Committed { partitions } => {
                 out.put_u8(COMMITTED);
@@ -108,20 +115,28 @@ impl Recordable for ConsumerEngine {
         from: &mut Decoder<'_>,
         now: Instant,
     ) -> Result<ConsumerReply, RecordingError> {
-        let mut assignments = Vec::new();
+        let (mut assignments, mut topics) = (Vec::new(), Vec::new());
         let command = match from.get_u8()? {
             ASSIGN => {
                 for _ in 0..from.get_u32()? {
-                    let (topic, partition) = get_partition(from)?;
-                    let start = get_start(from)?;
-                    assignments.push(Assignment {
-                        topic,
-                        partition,
-                        start,
-                    });
+                    assignments.push(get_assignment(from)?);
                 }
                 ConsumerCommand::Assign(&assignments)
             }
+            SUBSCRIBE => {
+                let listener = get_listener(from)?;
+                for _ in 0..from.get_u32()? {
+                    topics.push(from.get_str()?);
+                }
+                ConsumerCommand::Subscribe {
+                    topics: &topics,
+                    listener,
+                }
+            }
+            REBALANCE_DONE => ConsumerCommand::RebalanceDone {
+                id: RebalanceId(from.get_u64()?),
+            },
+            BEGIN_POLL => ConsumerCommand::BeginPoll,
             SEEK => {
                 let (topic, partition) = get_partition(from)?;
                 let to = get_start(from)?;
@@ -147,19 +162,9 @@ impl Recordable for ConsumerEngine {
                 let partitions = get_partitions(from)?;
                 ConsumerCommand::ListOffsets { spec, partitions }
             }
-            COMMIT => {
-                let mut offsets = Vec::new();
-                for _ in 0..from.get_u32()? {
-                    let (topic, partition) = get_partition(from)?;
-                    let committed = OffsetAndMetadata {
-                        offset: from.get_i64()?,
-                        leader_epoch: Some(from.get_i32()?).filter(|epoch| *epoch >= 0),
-                        metadata: String::from(from.get_str()?),
-                    };
-                    offsets.push((TopicPartition::new(topic, partition), committed));
-                }
-                ConsumerCommand::Commit { offsets }
-            }
+            COMMIT => ConsumerCommand::Commit {
+                offsets: get_offsets(from)?,
+            },
             COMMITTED => ConsumerCommand::Committed {
                 partitions: get_partitions(from)?,
             },
@@ -203,6 +208,62 @@ fn put_partition(topic: &str, partition: i32, out: &mut Encoder<'_>) {
 
 fn get_partition<'a>(from: &mut Decoder<'a>) -> Result<(&'a str, i32), RecordingError> {
     Ok((from.get_str()?, from.get_i32()?))
+}
+
+fn get_assignment<'a>(from: &mut Decoder<'a>) -> Result<Assignment<'a>, RecordingError> {
+    let (topic, partition) = get_partition(from)?;
+    let start = get_start(from)?;
+    Ok(Assignment {
+        topic,
+        partition,
+        start,
+    })
+}
+
+fn put_subscription(topics: &[&str], listener: RebalanceListener, out: &mut Encoder<'_>) {
+    out.put_u8(match listener {
+        RebalanceListener::Told => 0,
+        RebalanceListener::Asked => 1,
+    });
+    out.put_count(topics.len());
+    for topic in topics {
+        out.put_bytes(topic.as_bytes());
+    }
+}
+
+fn get_listener(from: &mut Decoder<'_>) -> Result<RebalanceListener, RecordingError> {
+    match from.get_u8()? {
+        0 => Ok(RebalanceListener::Told),
+        1 => Ok(RebalanceListener::Asked),
+        _ => Err(from.error("a rebalance listener")),
+    }
+}
+
+/// Offsets that are committed.
+type Offsets = Vec<(TopicPartition, OffsetAndMetadata)>;
+
+fn put_offsets(offsets: &Offsets, out: &mut Encoder<'_>) {
+    out.put_count(offsets.len());
+    for (partition, committed) in offsets {
+        put_partition(&partition.topic, partition.partition, out);
+        out.put_i64(committed.offset);
+        out.put_i32(committed.leader_epoch.unwrap_or(-1));
+        out.put_bytes(committed.metadata.as_bytes());
+    }
+}
+
+fn get_offsets(from: &mut Decoder<'_>) -> Result<Offsets, RecordingError> {
+    let mut offsets = Vec::new();
+    for _ in 0..from.get_u32()? {
+        let (topic, partition) = get_partition(from)?;
+        let committed = OffsetAndMetadata {
+            offset: from.get_i64()?,
+            leader_epoch: Some(from.get_i32()?).filter(|epoch| *epoch >= 0),
+            metadata: String::from(from.get_str()?),
+        };
+        offsets.push((TopicPartition::new(topic, partition), committed));
+    }
+    Ok(offsets)
 }
 
 fn put_partitions(partitions: &[TopicPartition], out: &mut Encoder<'_>) {
@@ -370,6 +431,18 @@ mod tests {
         },
     ];
 
+    /// What members of a group say, too.
+    fn of_a_member() -> Vec<ConsumerCommand<'static>> {
+        vec![
+            ConsumerCommand::Assign(&[]),
+            ConsumerCommand::Subscribe {
+                topics: &["t", "u"],
+                listener: RebalanceListener::Asked,
+            },
+            ConsumerCommand::RebalanceDone { id: RebalanceId(1) },
+        ]
+    }
+
     fn commands() -> Vec<ConsumerCommand<'static>> {
         let returned = |end| Return {
             id: BatchId::from_u64(9),
@@ -400,6 +473,7 @@ mod tests {
                 topic: "t",
                 partition: 0,
             },
+            ConsumerCommand::BeginPoll,
             ConsumerCommand::NextBatch,
             ConsumerCommand::Return(returned(ReturnEnd::Read)),
             ConsumerCommand::Return(returned(ReturnEnd::Abandoned)),
@@ -443,7 +517,8 @@ mod tests {
     #[test]
     fn every_command_comes_back_as_it_was_and_does_the_same() {
         let (mut original, mut replayed) = (engine(), engine());
-        for (command, at) in commands().into_iter().zip(1..) {
+        let all = of_a_member().into_iter().chain(commands());
+        for (command, at) in all.zip(1..) {
             let now = Instant::from_millis(at);
             let (mut written, mut again) = (Vec::new(), Vec::new());
             ConsumerEngine::put_command(&command, &mut Encoder::new(&mut written));

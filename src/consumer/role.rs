@@ -14,9 +14,11 @@ use super::lent::LentTable;
 use super::lookup::{Asked, Validated};
 use super::operations::Operations;
 use super::partition::{Asking, Loading, Pause, State};
+use super::rebalance::Rebalance;
 use super::replica::is_fetching;
 use super::subscription::{Assigned, Subscription};
-use super::types::ConsumerEvent;
+use super::types::{ConsumerEvent, RebalanceListener};
+use crate::assignor::Assignor;
 use crate::budget::Category;
 use crate::client::{Context, Role};
 use crate::cluster::{Answer, Held, Response, Token};
@@ -24,7 +26,7 @@ use crate::config::{ConsumerConfig, IsolationLevel, OffsetReset};
 use crate::engine::{ConnectionGroup, Diagnostic, JobId, JobResult, NodeId, OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
-use crate::group::{self, Group, GroupSettings};
+use crate::group::{self, Group, MemberSettings};
 use crate::random::{Backoff, Random, Stream};
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
@@ -49,6 +51,10 @@ pub(super) struct Settings {
     pub(super) replica_lease: Duration,
     pub(super) request_timeout: Duration,
     pub(super) backoff: Backoff,
+    pub(super) assignors: Vec<Assignor>,
+    pub(super) max_poll_interval: Duration,
+    /// How often what was dealt with is committed, if the consumer does that by itself.
+    pub(super) auto_commit: Option<Duration>,
 }
 
 impl Settings {
@@ -69,6 +75,11 @@ impl Settings {
                 initial: config.common.retry_backoff,
                 max: config.common.retry_backoff_max,
             },
+            assignors: config.partition_assignment_strategy.clone(),
+            max_poll_interval: config.max_poll_interval,
+            auto_commit: config
+                .enable_auto_commit
+                .then_some(config.auto_commit_interval),
         }
     }
 }
@@ -124,6 +135,12 @@ pub(super) mod timers {
     pub(crate) const OPERATION_DEADLINE: u8 = 4;
     /// Closing has taken too long.
     pub(crate) const CLOSE: u8 = 5;
+    /// This side takes too long with a rebalance.
+    pub(crate) const REBALANCE: u8 = 6;
+    /// Somebody should have read by now.
+    pub(crate) const READER: u8 = 7;
+    /// What was dealt with is to be committed.
+    pub(crate) const AUTO_COMMIT: u8 = 8;
 }
 
 /// The consumer.
@@ -148,6 +165,11 @@ pub(crate) struct ConsumerRole {
     /// Only with a `group.id`.
     pub(super) group: Option<Group>,
     pub(super) group_operations: GroupOperations,
+    pub(super) rebalance: Rebalance,
+    pub(super) last_rebalance: u64,
+    pub(super) listener: RebalanceListener,
+    /// How often the application has come for records.
+    pub(super) polls: u64,
     pub(super) last_version: u64,
     pub(super) responses: u64,
     pub(super) next_op: u64,
@@ -162,8 +184,14 @@ pub(crate) struct ConsumerRole {
 
 /// The group that `group.id` names.
 fn group(config: &ConsumerConfig, entropy: &[u8; 32]) -> Option<Group> {
-    let settings = GroupSettings {
-        id: &config.group_id,
+    let named = |text: &str| (!text.is_empty()).then(|| Str::from(text));
+    let settings = MemberSettings {
+        instance_id: named(&config.group_instance_id),
+        rack: named(&config.client_rack),
+        assignors: config.partition_assignment_strategy.clone(),
+        session_timeout: config.session_timeout,
+        heartbeat_interval: config.heartbeat_interval,
+        rebalance_timeout: config.max_poll_interval,
         request_timeout: config.common.request_timeout,
         backoff: Backoff {
             initial: config.common.retry_backoff,
@@ -171,7 +199,7 @@ fn group(config: &ConsumerConfig, entropy: &[u8; 32]) -> Option<Group> {
         },
     };
     let random = Random::derive(entropy, Stream::Group);
-    (!config.group_id.is_empty()).then(|| Group::new(settings, random))
+    (!config.group_id.is_empty()).then(|| Group::new(&config.group_id, settings, random))
 }
 
 impl ConsumerRole {
@@ -191,6 +219,10 @@ impl ConsumerRole {
             operations: Operations::new(),
             group: group(config, entropy),
             group_operations: GroupOperations::default(),
+            rebalance: Rebalance::Idle,
+            last_rebalance: 0,
+            listener: RebalanceListener::Told,
+            polls: 0,
             last_version: 0,
             responses: 0,
             next_op: 0,
@@ -474,7 +506,8 @@ impl Role for ConsumerRole {
         let heard = match self.life {
             Life::Open => true,
             Life::Committing { .. } => {
-                timer.kind == timers::CLOSE || group::timers::owns(timer.kind)
+                matches!(timer.kind, timers::CLOSE | timers::REBALANCE)
+                    || group::timers::owns(timer.kind)
             }
             // Sockets may outlive the deadline of a close; what was armed before it has nobody left to tell.
             Life::Closing { .. } | Life::Closed { .. } => timer.kind == timers::CLOSE,
@@ -497,13 +530,16 @@ impl Role for ConsumerRole {
             timers::OPERATION => self.on_operation_timer(timer.index, cx),
             timers::OPERATION_DEADLINE => self.on_operation_deadline(timer.index, cx),
             timers::CLOSE => self.finish_closing(cx),
+            timers::REBALANCE => self.go_away("the rebalance listener took too long", cx),
+            timers::READER => self.on_reader_timer(cx),
+            timers::AUTO_COMMIT => self.on_auto_commit_timer(cx),
             kind if group::timers::owns(kind) => {
                 if let Some(group) = &mut self.group {
                     group.on_timer(timer, cx.cluster);
                 }
             }
             other => cx.cluster.diagnostic(Diagnostic::StaleInput {
-                what: if other > timers::CLOSE {
+                what: if other > timers::AUTO_COMMIT {
                     "unknown timer"
                 } else {
                     "timer"
@@ -517,6 +553,9 @@ impl Role for ConsumerRole {
         if self.life == Life::Open {
             self.refresh_leaders(cx);
             self.operations_on_metadata(cx);
+            if let Some(group) = &mut self.group {
+                group.on_metadata(cx.cluster);
+            }
             self.pump(cx);
         }
     }

@@ -3,25 +3,76 @@
 //! Must not know what is done with them.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::PartitionKey;
 use super::partition::Partition;
+use crate::engine::TopicHandle;
+use crate::time::Instant;
+use crate::timer::TimerId;
 
 /// How partitions come to be assigned: one way excludes the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subscription {
     /// Nothing was asked for yet.
     None,
     /// The user names the partitions.
     Manual,
+    /// The user names the topics, and the group shares their partitions out.
+    Topics(Topics),
 }
 
-/// The assigned partitions, by a small index that stays the same for as long as the assignment lasts.
+/// The topics of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topics {
+    pub(crate) names: BTreeMap<Arc<str>, TopicHandle>,
+    pub(crate) presence: Presence,
+    pub(crate) since: Instant,
+    /// Looks whether anybody reads.
+    pub(crate) reader_timer: TimerId,
+    /// Only with auto-commit.
+    pub(crate) commit_timer: Option<TimerId>,
+}
+
+/// Whether anybody is there to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// The application came for records when there were some, last at this time.
+    Reading { last: Instant },
+    /// It did not, for `max.poll.interval.ms`: the group goes on without it until it reads again.
+    Away,
+}
+
+impl Subscription {
+    pub(crate) const fn topics(&self) -> Option<&Topics> {
+        match self {
+            Self::Topics(topics) => Some(topics),
+            Self::None | Self::Manual => None,
+        }
+    }
+
+    pub(crate) const fn topics_mut(&mut self) -> Option<&mut Topics> {
+        match self {
+            Self::Topics(topics) => Some(topics),
+            Self::None | Self::Manual => None,
+        }
+    }
+
+    /// Whether a topic is one of those that the user named.
+    pub(crate) fn names(&self, topic: TopicHandle) -> bool {
+        self.topics()
+            .is_some_and(|topics| topics.names.values().any(|own| *own == topic))
+    }
+}
+
+/// The assigned partitions, by a small index that stays the same for as long as a partition is assigned. What waits for
+/// an answer under an index must know more of the partition than that: another one may have it by then.
 #[derive(Debug)]
 pub(crate) struct Assigned {
-    slots: Vec<Partition>,
+    slots: Vec<Option<Partition>>,
     index: BTreeMap<PartitionKey, u32>,
+    free: Vec<u32>,
 }
 
 impl Assigned {
@@ -29,21 +80,34 @@ impl Assigned {
         Self {
             slots: Vec::new(),
             index: BTreeMap::new(),
+            free: Vec::new(),
         }
     }
 
     /// Takes one more partition; the later of two with the same key wins.
     pub(crate) fn insert(&mut self, partition: Partition) -> u32 {
-        if let Some(slot) = self.slot(partition.key) {
-            if let Some(place) = self.get_mut(slot) {
-                *place = partition;
+        let key = partition.key;
+        let slot = match self.slot(key).or_else(|| self.free.pop()) {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+                self.slots.push(None);
+                slot
             }
-            return slot;
+        };
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(partition);
         }
-        let slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.index.insert(partition.key, slot);
-        self.slots.push(partition);
+        self.index.insert(key, slot);
         slot
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Partition> {
+        let partition = self.slots.get_mut(slot as usize)?.take()?;
+        self.index.remove(&partition.key);
+        self.free.push(slot);
+        Some(partition)
     }
 
     pub(crate) fn slot(&self, key: PartitionKey) -> Option<u32> {
@@ -52,12 +116,12 @@ impl Assigned {
 
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> Option<&Partition> {
-        self.slots.get(slot as usize)
+        self.slots.get(slot as usize)?.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Partition> {
-        self.slots.get_mut(slot as usize)
+        self.slots.get_mut(slot as usize)?.as_mut()
     }
 
     pub(crate) fn find(&self, key: PartitionKey) -> Option<&Partition> {
@@ -65,17 +129,27 @@ impl Assigned {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Partition> {
-        self.slots.iter()
+        self.slots.iter().flatten()
     }
 
-    /// All slots, in the order of the assignment.
+    /// All slots, in the order of the assignment; some may be free.
     pub(crate) fn slots(&self) -> core::ops::Range<u32> {
         0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The slots that are taken.
+    pub(crate) fn taken(&self) -> Vec<u32> {
+        let taken = |slot: &u32| self.get(*slot).is_some();
+        self.slots().filter(taken).collect()
     }
 
     /// Takes everything out.
     pub(crate) fn clear(&mut self) -> Vec<Partition> {
         self.index.clear();
+        self.free.clear();
         core::mem::take(&mut self.slots)
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }

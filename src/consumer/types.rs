@@ -154,6 +154,31 @@ pub enum ResetReason {
     TopicRecreated,
 }
 
+/// Whether a rebalance waits for the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebalanceListener {
+    /// Partitions come and go at once; the application is told afterwards.
+    Told,
+    /// Partitions go, and new ones are fetched, once the application has answered with
+    /// [`rebalance_done`](super::ConsumerEngine::rebalance_done). Meanwhile it may commit, seek and pause.
+    Asked,
+}
+
+/// What a rebalance does to partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RebalanceKind {
+    /// They come to this consumer.
+    Assigned,
+    /// They go; until the application has answered they are still owned, so that offsets can be committed.
+    Revoked,
+    /// They are gone, for this reason: whoever has them by now may have read on. Nothing can be committed for them.
+    Lost(Error),
+}
+
+/// Names one thing that the application is told of a rebalance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RebalanceId(pub u64);
+
 /// What the user is told.
 #[derive(Clone, Debug)]
 pub enum ConsumerEvent {
@@ -177,6 +202,18 @@ pub enum ConsumerEvent {
         to: i64,
         /// Why.
         why: ResetReason,
+    },
+    /// Partitions come or go, by the group's decision.
+    Rebalance {
+        /// Names it in [`rebalance_done`](super::ConsumerEngine::rebalance_done).
+        id: RebalanceId,
+        /// What happens to them.
+        kind: RebalanceKind,
+        /// Which.
+        partitions: Vec<TopicPartition>,
+        /// Until when the answer is awaited. Without one in time, everything is lost, and that is told. `None`: no answer
+        /// is awaited, it has happened.
+        deadline: Option<Instant>,
     },
     /// Answers [`list_offsets`](super::ConsumerEngine::list_offsets).
     Offsets {
@@ -222,6 +259,9 @@ pub enum ConsumerEvent {
 pub struct ConsumerCloseReport {
     /// Batches that were lent and not returned.
     pub lent: usize,
+    /// Whether the group knows that this consumer is no member any more. If not, it finds out by `session.timeout.ms`. A
+    /// static member (`group.instance.id`) counts as gone without a word: its place is kept for it.
+    pub left_group: bool,
 }
 
 /// What one partition is doing.
@@ -246,6 +286,9 @@ pub enum PartitionStatus {
     AwaitingMemory,
     /// Paused by the user. Wakes with [`resume`](super::ConsumerEngine::resume).
     Paused,
+    /// The group decides: about a partition that is not assigned, or one that a rebalance brings or takes. Wakes when the
+    /// rebalance is over.
+    AwaitingGroup,
     /// Waits until a stated time after an error.
     Backoff,
     /// Will not go on by itself. Wakes with [`seek`](super::ConsumerEngine::seek) or

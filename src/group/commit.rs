@@ -6,6 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::lane::{Next, Question};
+use super::member::Standing;
 use super::timers;
 use super::types::{CommitOutcome, CommitOutcomes, OffsetAndMetadata};
 use crate::cluster::RequestError;
@@ -36,9 +37,11 @@ struct Entry {
     progress: Progress,
 }
 
-/// A commit of a consumer that is no member of its group.
+/// A commit.
 #[derive(Debug)]
 pub(super) struct Commit {
+    /// As whom it is made; `None`: by a consumer that is no member of its group.
+    standing: Option<Standing>,
     entries: BTreeMap<TopicPartition, Entry>,
 }
 
@@ -76,6 +79,7 @@ fn action(code: ErrorCode) -> Action {
 impl Commit {
     /// A commit of these offsets; of two for the same partition the later one wins.
     pub(super) fn new(
+        standing: Option<Standing>,
         offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
     ) -> Self {
         let open = |(partition, offset)| {
@@ -86,7 +90,26 @@ impl Commit {
             (partition, Entry { offset, progress })
         };
         Self {
+            standing,
             entries: offsets.into_iter().map(open).collect(),
+        }
+    }
+
+    /// A generation has begun. The commit belongs to the assignment before: only what the member has kept since can be
+    /// committed in the new one.
+    pub(super) fn rebind(&mut self, standing: &Standing, keeps: impl Fn(&TopicPartition) -> bool) {
+        if self.standing.is_none() {
+            return;
+        }
+        self.standing = Some(standing.clone());
+        for (partition, entry) in self.open() {
+            if !keeps(partition) {
+                let error = Error::new(ErrorKind::NotAssigned).with_hint(
+                    "the partition was revoked before its commit could be sent: whoever has it now goes on from the \
+                     commit before",
+                );
+                entry.end(place(error, partition));
+            }
         }
     }
 
@@ -114,7 +137,13 @@ impl Commit {
 }
 
 impl Entry {
-    fn on_code(&mut self, partition: &TopicPartition, node: NodeId, code: ErrorCode) -> Next {
+    fn on_code(
+        &mut self,
+        partition: &TopicPartition,
+        node: NodeId,
+        code: ErrorCode,
+        member: bool,
+    ) -> Next {
         let Progress::Open {
             maybe_applied,
             last,
@@ -137,10 +166,17 @@ impl Entry {
             Action::Unsure => self.progress = Progress::Done(CommitOutcome::Unknown(error)),
             Action::Reject => {
                 let error = match code {
+                    ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION if member => error.with_hint(
+                        "the group went on without this member: whoever has the partition now goes on from the commit \
+                         before",
+                    ),
                     ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => error.with_hint(
                         "the group has members: a consumer that assigns partitions itself can commit only in a group \
                          that has none",
                     ),
+                    ErrorCode::REBALANCE_IN_PROGRESS => {
+                        error.with_hint("the group rebalances: commit again when that is over, if the partition is still assigned")
+                    }
                     ErrorCode::OFFSET_METADATA_TOO_LARGE => {
                         error.with_hint("shorten the metadata, or raise the broker's offset.metadata.max.bytes")
                     }
@@ -203,10 +239,19 @@ impl Question for Commit {
                 }),
             }
         }
-        OffsetCommitRequest {
+        let request = OffsetCommitRequest {
             group_id: group.clone(),
             topics,
             ..OffsetCommitRequest::default()
+        };
+        match &self.standing {
+            None => request,
+            Some(standing) => OffsetCommitRequest {
+                generation_id_or_member_epoch: standing.generation,
+                member_id: standing.member_id.clone(),
+                group_instance_id: standing.instance_id.clone(),
+                ..request
+            },
         }
     }
 
@@ -219,11 +264,12 @@ impl Question for Commit {
             }
         }
         let mut next = Next::Done;
+        let member = self.standing.is_some();
         for (partition, entry) in self.open() {
             let code = codes.get(&(&*partition.topic, partition.partition));
             // A coordinator that leaves a partition out has not answered for it.
             let code = code.copied().unwrap_or(ErrorCode::UNKNOWN_SERVER_ERROR);
-            next = next.max(entry.on_code(partition, node, code));
+            next = next.max(entry.on_code(partition, node, code, member));
         }
         next
     }

@@ -28,6 +28,31 @@ pub(super) enum Next {
     Elsewhere,
 }
 
+/// The answer to a request, decoded, with what it says of throttling heeded (KIP-219).
+pub(super) fn open<R: Request>(
+    answer: Answer,
+    throttled_ms: impl FnOnce(&R::Response) -> i32,
+    cluster: &mut Cluster,
+) -> Result<R::Response, RequestError> {
+    let unreadable = |error| RequestError {
+        error,
+        // It was sent and answered: what the answer meant is not known.
+        maybe_applied: true,
+        cause: FailureCause::Disconnected,
+    };
+    match answer {
+        Answer::Response(response) => {
+            let (answer, held) = cluster.decode::<R>(response).map_err(unreadable)?;
+            cluster.throttle(&held, throttled_ms(&answer));
+            cluster.release(held);
+            Ok(answer)
+        }
+        Answer::Failed(failed) => Err(failed),
+        // Every request to a coordinator is answered.
+        Answer::Sent => Err(unreadable(Error::new(ErrorKind::Protocol))),
+    }
+}
+
 /// What is asked of a coordinator: of one broker after the other, until each part of it has its result.
 pub(super) trait Question: fmt::Debug {
     /// The request that asks it.
@@ -122,6 +147,11 @@ impl<Q: Question> Lane<Q> {
         });
     }
 
+    /// The questions that have no result yet.
+    pub(super) fn questions_mut(&mut self) -> impl Iterator<Item = &mut Q> {
+        self.waiting.iter_mut().map(|waiting| &mut waiting.question)
+    }
+
     /// Whether the coordinator is to be asked something.
     pub(super) fn is_due(&self) -> bool {
         matches!(self.state, State::Idle) && !self.waiting.is_empty()
@@ -169,23 +199,7 @@ impl<Q: Question> Lane<Q> {
         else {
             return Next::Done;
         };
-        let answer = match answer {
-            Answer::Response(response) => match cluster.decode::<Q::Request>(response) {
-                Ok((answer, held)) => {
-                    cluster.throttle(&held, Q::throttled_ms(&answer));
-                    cluster.release(held);
-                    Ok(answer)
-                }
-                // It was sent and answered: what the answer meant is not known.
-                Err(error) => Err(RequestError {
-                    error,
-                    maybe_applied: true,
-                    cause: FailureCause::Disconnected,
-                }),
-            },
-            Answer::Failed(failed) => Err(failed),
-            Answer::Sent => return Next::Done,
-        };
+        let answer = open::<Q::Request>(answer, Q::throttled_ms, cluster);
         let Some(first) = self.waiting.front_mut().filter(|first| first.op == op) else {
             // It was given up.
             return match answer {

@@ -1,17 +1,20 @@
-//! A group as a consumer sees it: who coordinates it, and the offsets that are kept there.
+//! A group as a consumer sees it: who coordinates it, the membership of it, and the offsets that are kept there.
 //!
-//! It owns the coordinator as a leased fact, and commits and questions about committed offsets from hand-in to their one
-//! result; the assignors are pure functions beside it. It must not know partitions' states or fetching: it is told offsets, and asks the cluster to send requests.
+//! It owns the coordinator as a leased fact, the way into the group and out of it, and commits and questions about
+//! committed offsets from hand-in to their one result. It must not know partitions' states or fetching: it is told
+//! offsets, says what is assigned, and asks the cluster to send requests. The assignors are pure functions beside it.
 
 pub mod assignor;
 mod commit;
 mod coordinator;
 mod lane;
 mod load;
+mod member;
 mod offsets;
 mod types;
 
-pub(crate) use offsets::{Group, GroupEvent, GroupSettings};
+pub(crate) use member::{Bid, MemberEvent, MemberSettings, RebalanceCause};
+pub(crate) use offsets::{Group, GroupEvent};
 pub use types::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 
 /// The timers of a group, apart from those of the role that it is part of.
@@ -26,6 +29,12 @@ pub(crate) mod timers {
     pub(crate) const LOAD: u8 = 67;
     /// A question has taken too long.
     pub(crate) const LOAD_DEADLINE: u8 = 68;
+    /// A heartbeat is due.
+    pub(crate) const HEARTBEAT: u8 = 69;
+    /// The member's session is over.
+    pub(crate) const SESSION: u8 = 70;
+    /// The member may join or leave again.
+    pub(crate) const MEMBER_RETRY: u8 = 71;
 
     /// Whether a timer is one of these.
     pub(crate) const fn owns(kind: u8) -> bool {

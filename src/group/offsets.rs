@@ -1,7 +1,7 @@
-//! Owns a group's part in a consumer that assigns partitions itself: which commits and questions are under way, and what
-//! became of them.
+//! Owns a group as the consumer's role sees it: the membership, which commits and questions are under way, and in which
+//! order they come to the one coordinator.
 //!
-//! Must not know what a committed offset is used for.
+//! Must not know what a committed offset or an assignment is used for.
 
 use alloc::collections::VecDeque;
 
@@ -9,27 +9,18 @@ use super::commit::Commit;
 use super::coordinator::Coordinator;
 use super::lane::{Lane, Next};
 use super::load::Load;
+use super::member::{Bid, Member, MemberEvent, MemberSettings, RebalanceCause};
 use super::timers;
 use super::types::{CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 use crate::cluster::{Answer, Cluster, Token};
-use crate::engine::{ConnectionGroup, NodeId, OpId, TopicPartition};
+use crate::engine::{ConnectionGroup, NodeId, OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
-use crate::random::{Backoff, Random};
-use crate::time::Duration;
+use crate::random::Random;
 use crate::timer::RoleTimer;
 use crate::wire::Str;
 
 /// How many commits may wait: whoever commits faster than the coordinator answers must wait for it.
 const COMMITS_MAX: usize = 1_000;
-
-/// What a group needs to know of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupSettings<'a> {
-    /// `group.id`.
-    pub(crate) id: &'a str,
-    pub(crate) request_timeout: Duration,
-    pub(crate) backoff: Backoff,
-}
 
 /// What a group has to say to the role above it.
 #[derive(Debug)]
@@ -38,12 +29,15 @@ pub(crate) enum GroupEvent {
     Committed { op: OpId, outcomes: CommitOutcomes },
     /// A question about committed offsets has come to its end.
     Loaded { op: OpId, found: CommittedOffsets },
+    /// Something happened to the membership.
+    Member(MemberEvent),
 }
 
 /// A group.
 #[derive(Debug)]
 pub(crate) struct Group {
     coordinator: Coordinator,
+    member: Member,
     commits: Lane<Commit>,
     loads: Lane<Load>,
     events: VecDeque<GroupEvent>,
@@ -51,14 +45,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(settings: GroupSettings<'_>, random: Random) -> Self {
-        let GroupSettings {
-            id,
-            request_timeout,
-            backoff,
-        } = settings;
+    /// The group of this id, of which nobody is a member yet.
+    pub(crate) fn new(id: &str, settings: MemberSettings, random: Random) -> Self {
+        let (request_timeout, backoff) = (settings.request_timeout, settings.backoff);
         Self {
             coordinator: Coordinator::new(Str::from(id), request_timeout, backoff),
+            member: Member::new(settings),
             commits: Lane::new(request_timeout, backoff),
             loads: Lane::new(request_timeout, backoff),
             events: VecDeque::new(),
@@ -66,7 +58,43 @@ impl Group {
         }
     }
 
-    /// Begins a commit; they are sent in the order in which they come.
+    /// The membership.
+    pub(crate) const fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// The consumer is to be a member, or to join again.
+    pub(crate) fn want_member(&mut self, cause: RebalanceCause) {
+        self.member.want(cause);
+    }
+
+    /// Joins, asking for this. What is not in the bid is not held any more.
+    pub(crate) fn join(&mut self, bid: &Bid, cluster: &mut Cluster) {
+        self.member.join(bid, cluster);
+        self.pump(cluster);
+    }
+
+    /// Leaves the group, if there is a membership.
+    pub(crate) fn leave(&mut self, reason: &'static str, cluster: &mut Cluster) {
+        self.member.leave(reason, cluster);
+        self.pump(cluster);
+    }
+
+    /// A generation has begun, in which the member has kept these partitions: commits that wait go with it, or end.
+    pub(crate) fn rebind(
+        &mut self,
+        keeps: impl Fn(&TopicPartition) -> bool,
+        cluster: &mut Cluster,
+    ) {
+        if let Some(standing) = self.member.standing() {
+            for commit in self.commits.questions_mut() {
+                commit.rebind(&standing, &keeps);
+            }
+        }
+        self.pump(cluster);
+    }
+
+    /// Begins a commit; they are sent in the order in which they come. A member commits as such.
     ///
     /// # Errors
     /// Too many wait already. Nothing changes.
@@ -81,7 +109,8 @@ impl Group {
                 .with_detail(alloc::format!("{COMMITS_MAX} commits wait already"))
                 .with_hint("await a commit before the next one is made"));
         }
-        self.commits.push(op, Commit::new(offsets), cluster);
+        let commit = Commit::new(self.member.standing(), offsets);
+        self.commits.push(op, commit, cluster);
         self.pump(cluster);
         Ok(())
     }
@@ -103,18 +132,29 @@ impl Group {
     }
 
     /// Whether no commit is under way.
-    pub(crate) fn has_settled(&self) -> bool {
+    pub(crate) fn has_committed(&self) -> bool {
         self.commits.len() == 0
+    }
+
+    /// Whether a topic must stay known for the group's sake.
+    pub(crate) fn watches(&self, topic: TopicHandle) -> bool {
+        self.member.watches(topic)
     }
 
     /// The next thing that the role must hear.
     pub(crate) fn next_event(&mut self) -> Option<GroupEvent> {
-        self.events.pop_front()
+        let of_member = |member: &mut Member| member.next_event().map(GroupEvent::Member);
+        self.events
+            .pop_front()
+            .or_else(|| of_member(&mut self.member))
     }
 
     /// Whether a request is one of the group's.
     pub(crate) fn awaits(&self, token: Token) -> bool {
-        self.coordinator.awaits(token) || self.commits.awaits(token) || self.loads.awaits(token)
+        self.coordinator.awaits(token)
+            || self.commits.awaits(token)
+            || self.loads.awaits(token)
+            || self.member.awaits(token)
     }
 
     pub(crate) fn on_answer(&mut self, token: Token, answer: Answer, cluster: &mut Cluster) {
@@ -125,11 +165,16 @@ impl Group {
             {
                 self.commits.give_up(&error);
                 self.loads.give_up(&error);
+                self.member.fail(error, cluster);
             }
         } else {
-            let next = match self.commits.awaits(token) {
-                true => self.commits.on_answer(answer, &mut self.random, cluster),
-                false => self.loads.on_answer(answer, &mut self.random, cluster),
+            let random = &mut self.random;
+            let next = if self.commits.awaits(token) {
+                self.commits.on_answer(answer, random, cluster)
+            } else if self.loads.awaits(token) {
+                self.loads.on_answer(answer, random, cluster)
+            } else {
+                self.member.on_answer(token, answer, random, cluster)
             };
             match next {
                 Next::Done | Next::Again => self.coordinator.confirm(),
@@ -141,6 +186,9 @@ impl Group {
 
     pub(crate) fn on_timer(&mut self, timer: RoleTimer, cluster: &mut Cluster) {
         match timer.kind {
+            timers::HEARTBEAT | timers::SESSION | timers::MEMBER_RETRY => {
+                self.member.on_timer(timer.kind, cluster)
+            }
             timers::COORDINATOR => self.coordinator.on_timer(),
             timers::COMMIT => self.commits.on_retry(),
             timers::LOAD => self.loads.on_retry(),
@@ -152,6 +200,12 @@ impl Group {
                 .on_deadline(timer.index, self.coordinator.trouble()),
             _ => {}
         }
+        self.pump(cluster);
+    }
+
+    /// What is known of topics has changed.
+    pub(crate) fn on_metadata(&mut self, cluster: &mut Cluster) {
+        self.member.on_metadata(cluster);
         self.pump(cluster);
     }
 
@@ -196,8 +250,17 @@ impl Group {
     fn pump(&mut self, cluster: &mut Cluster) {
         loop {
             self.collect(cluster);
-            let (commits, loads) = (self.commits.is_due(), self.loads.is_due());
-            if !commits && !loads {
+            // The coordinator holds the answer back until the members have gathered: what stood behind it would wait, too.
+            if self.member.is_parked() {
+                return;
+            }
+            // In which generation a commit can be made is not known before the next one has begun.
+            let commits = self.commits.is_due() && !self.member.is_between_generations();
+            // Who leaves commits first.
+            let member =
+                self.member.is_due() && (!self.member.is_leaving() || self.commits.len() == 0);
+            let loads = self.loads.is_due();
+            if !commits && !loads && !member {
                 return;
             }
             let Some(node) = self.coordinator.find(cluster) else {
@@ -209,6 +272,9 @@ impl Group {
             }
             if loads {
                 self.loads.send(node, group, cluster);
+            }
+            if member {
+                self.member.send(node, group, cluster);
             }
             if !self.collect(cluster) {
                 return;

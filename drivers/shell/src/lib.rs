@@ -40,12 +40,14 @@ pub use klamm::record::{Header, HeaderRef, Headers, RecordRef};
 pub use klamm::{
     Assignment, CloseReport, CommitOutcome, CommitOutcomes, CommittedOffsets, ConsumerCloseReport,
     Duration, Error, ErrorCode, ErrorKind, Explanation, FoundOffsets, Host, Instant,
-    OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Outcome, RawRequest, RawResponse, Start,
-    TopicHandle, TopicPartition, UnixMillis,
+    OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Outcome, RawRequest, RawResponse,
+    RebalanceKind, Start, TopicHandle, TopicPartition, UnixMillis,
 };
 
 pub use clock::{monotonic_clock, wall_clock};
-pub use consumer::{Batch, CommitError, Consumer, ConsumerRecord, RecordStream, Records, Reset};
+pub use consumer::{
+    Batch, CommitError, Consumer, ConsumerRecord, Rebalance, RecordStream, Records, Reset,
+};
 pub use options::Options;
 pub use producer::{
     BatchDelivery, BatchOutcome, BatchRefused, Delivery, NewRecord, NotAccepted, Producer, Receipt,

@@ -13,6 +13,7 @@
 pub mod clients;
 pub mod contract;
 pub mod groups;
+pub mod members;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -89,6 +90,10 @@ macro_rules! driver_tests {
             one_socket_a_broker_and_group_however_many_ask
             a_broker_that_answers_nothing_delays_no_other
             a_close_ends_the_sockets_of_every_group
+        );
+        $crate::driver_tests!(@members, $block_on, $runtime;
+            members_share_a_topic_and_who_stays_takes_over
+            a_listener_is_awaited_before_partitions_go
         );
     };
     (@$module:ident, $block_on:path, $runtime:expr; $($name:ident)+) => {

@@ -47,18 +47,18 @@ fn offsets(offsets: &[(i32, i64)]) -> Vec<(TopicPartition, OffsetAndMetadata)> {
 }
 
 impl World {
-    fn commit(&mut self, what: &[(i32, i64)]) -> OpId {
+    pub(super) fn commit(&mut self, what: &[(i32, i64)]) -> OpId {
         let op = self.consumer.commit(offsets(what), self.now).unwrap();
         self.drain();
         op
     }
 
     /// A broker names the coordinator.
-    fn name_coordinator(&mut self, node: i32) {
+    pub(super) fn name_coordinator(&mut self, node: i32) {
         self.answer_find(node, 0);
     }
 
-    fn answer_find(&mut self, node: i32, error_code: i16) {
+    pub(super) fn answer_find(&mut self, node: i32, error_code: i16) {
         let (asked, request) = self.next::<FindCoordinatorRequest>();
         assert_eq!((request.key.as_str(), request.key_type), (GROUP, 0));
         let response = FindCoordinatorResponse {
@@ -72,13 +72,13 @@ impl World {
     }
 
     /// A commit that was sent to this node.
-    fn committed_at(&mut self, node: i32) -> Asked {
+    pub(super) fn committed_at(&mut self, node: i32) -> Asked {
         let (asked, _) = self.next::<OffsetCommitRequest>();
         assert_eq!(asked.node, node);
         asked
     }
 
-    fn answer_commit(&mut self, asked: &Asked, codes: &[(i32, i16)]) {
+    pub(super) fn answer_commit(&mut self, asked: &Asked, codes: &[(i32, i16)]) {
         let partitions = codes
             .iter()
             .map(|(partition, code)| OffsetCommitResponsePartition {
@@ -98,7 +98,10 @@ impl World {
     }
 
     /// The coordinator says what is committed: partition, code, offset, leader epoch.
-    fn answer_committed(&mut self, partitions: &[(i32, i16, i64, i32)]) -> OffsetFetchRequest {
+    pub(super) fn answer_committed(
+        &mut self,
+        partitions: &[(i32, i16, i64, i32)],
+    ) -> OffsetFetchRequest {
         let (asked, request) = self.next::<OffsetFetchRequest>();
         let partitions = partitions
             .iter()

@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::ConsumerConfig;
 use crate::consumer::{
-    Assignment, ConsumerEngine, ConsumerEvent, LentBatch, Return, ReturnEnd, Start,
+    Assignment, ConsumerEngine, ConsumerEvent, LentBatch, RebalanceKind, Return, ReturnEnd, Start,
 };
-use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, Wake};
+use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, TopicPartition, Wake};
 use crate::group::CommitOutcome;
 use crate::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FetchPartitionData, FetchRequest,
@@ -26,7 +26,7 @@ use crate::wire::header::{decode_request_body, decode_request_header, encode_res
 use crate::wire::{ApiKey, Reader, Request, Str, Uuid, Writer};
 
 /// The APIs that the brokers have, with their highest versions.
-const APIS: [(ApiKey, i16); 8] = [
+const APIS: [(ApiKey, i16); 12] = [
     (ApiKey::FETCH, 17),
     (ApiKey::LIST_OFFSETS, 10),
     (ApiKey::METADATA, 12),
@@ -35,6 +35,10 @@ const APIS: [(ApiKey, i16); 8] = [
     (ApiKey::FIND_COORDINATOR, 4),
     (ApiKey::OFFSET_COMMIT, 10),
     (ApiKey::OFFSET_FETCH, 10),
+    (ApiKey::JOIN_GROUP, 9),
+    (ApiKey::SYNC_GROUP, 5),
+    (ApiKey::HEARTBEAT, 4),
+    (ApiKey::LEAVE_GROUP, 5),
 ];
 
 /// The node that answers on each port, from port 9000 on.
@@ -264,6 +268,8 @@ impl World {
             ApiKey::FIND_COORDINATOR => version >= 3,
             ApiKey::OFFSET_COMMIT => version >= 8,
             ApiKey::OFFSET_FETCH => version >= 6,
+            ApiKey::JOIN_GROUP => version >= 6,
+            ApiKey::SYNC_GROUP | ApiKey::HEARTBEAT | ApiKey::LEAVE_GROUP => version >= 4,
             _ => false,
         };
         let version_of_header = if flexible { 2 } else { 1 };
@@ -515,9 +521,25 @@ impl World {
             .collect()
     }
 
+    /// The same, without forgetting it.
+    pub(super) fn told_keeping(&self) -> Vec<String> {
+        self.events.iter().map(short).collect()
+    }
+
     pub(super) fn status(&self, partition: i32) -> String {
         format!("{:?}", self.consumer.explain(T, partition).unwrap().status)
     }
+}
+
+fn rebalance(kind: &RebalanceKind, partitions: &[TopicPartition], asked: bool) -> String {
+    let kind = match kind {
+        RebalanceKind::Assigned => "assigned".into(),
+        RebalanceKind::Revoked => "revoked".into(),
+        RebalanceKind::Lost(why) => format!("lost ({})", why.kind()),
+    };
+    let names: Vec<String> = partitions.iter().map(|name| format!("{name}")).collect();
+    let asked = if asked { "?" } else { "" };
+    format!("{kind} {}{asked}", names.join(" "))
 }
 
 fn short(event: &ConsumerEvent) -> String {
@@ -532,6 +554,12 @@ fn short(event: &ConsumerEvent) -> String {
             to,
             why,
         } => format!("{partition}: {from} -> {to} {why:?}"),
+        ConsumerEvent::Rebalance {
+            kind,
+            partitions,
+            deadline,
+            ..
+        } => rebalance(kind, partitions, deadline.is_some()),
         ConsumerEvent::Offsets { found, .. } => {
             let found: Vec<String> = found
                 .iter()
@@ -570,7 +598,14 @@ fn short(event: &ConsumerEvent) -> String {
             format!("committed are {}", found.join(" "))
         }
         ConsumerEvent::Response { result, .. } => format!("response {}", result.is_ok()),
-        ConsumerEvent::Closed { report, .. } => format!("closed, {} lent", report.lent),
+        ConsumerEvent::Closed { report, .. } => {
+            let left = if report.left_group {
+                ""
+            } else {
+                ", still a member"
+            };
+            format!("closed, {} lent{left}", report.lent)
+        }
         ConsumerEvent::Problem(error) => format!("problem: {}", error.kind()),
     }
 }

@@ -4,6 +4,9 @@
 mod chaos;
 mod committed;
 mod harness;
+mod joined;
+mod leaving;
+mod membership;
 mod memory;
 mod metadata;
 mod offsets;

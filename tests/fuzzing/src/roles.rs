@@ -9,8 +9,8 @@ use klamm::record::{BatchView, Codec, RecordRef, Records};
 use klamm::{
     ApiKey, Appended, Assignment, BatchId, Category, ConnectionGroup, ConsumerEngine,
     ConsumerEvent, Corruption, Duration, Instant, LentBatch, NodeId, OffsetAndMetadata, OffsetSpec,
-    OpId, Outcome, ProducerEngine, ProducerEvent, RawRequest, Return, ReturnEnd, Start,
-    TopicHandle, TopicPartition, UnixMillis,
+    OpId, Outcome, ProducerEngine, ProducerEvent, RawRequest, RebalanceId, RebalanceListener,
+    Return, ReturnEnd, Start, TopicHandle, TopicPartition, UnixMillis,
 };
 
 use crate::Choices;
@@ -236,6 +236,8 @@ pub(crate) struct Consumer {
     closing: Option<OpId>,
     closed: bool,
     read: u64,
+    /// What was asked about rebalances last.
+    asked: Option<RebalanceId>,
 }
 
 fn start(choices: &mut Choices<'_>) -> Start {
@@ -332,7 +334,20 @@ impl Consumer {
 
     fn use_group(&mut self, engine: &mut ConsumerEngine, choices: &mut Choices<'_>, now: Instant) {
         let (topic, partition) = (TOPICS[choices.below(3)], i32::from(choices.byte() % 3));
-        let began = match choices.below(4) {
+        let began = match choices.below(8) {
+            4 => {
+                let topics = &TOPICS[..choices.below(4)];
+                let listener = match choices.flag() {
+                    true => RebalanceListener::Asked,
+                    false => RebalanceListener::Told,
+                };
+                return drop(engine.subscribe(topics, listener, now));
+            }
+            5 | 6 => {
+                let id = self.asked.take().unwrap_or(RebalanceId(choices.number(1)));
+                return drop(engine.rebalance_done(id, now));
+            }
+            7 => return engine.begin_poll(now),
             0 => engine.commit(engine.consumed(), now),
             1 => {
                 let partition = TopicPartition::new(topic, partition);
@@ -396,6 +411,7 @@ impl Role for Consumer {
             IsolationLevel::ReadUncommitted,
             IsolationLevel::ReadCommitted,
         ]);
+        config.max_poll_interval = Duration::from_secs(10);
         config.fetch_max_bytes = *choices.one_of(&[1 << 20, 10_000, 1]);
         config.max_partition_fetch_bytes = *choices.one_of(&[1 << 20, 10_000, 1]);
         ConsumerEngine::new(
@@ -458,6 +474,15 @@ impl Role for Consumer {
             ConsumerEvent::Closed { op, .. } => {
                 assert!(self.closing == Some(*op) && !self.closed, "{event:?}");
                 self.closed = true;
+            }
+            ConsumerEvent::Rebalance {
+                id,
+                partitions,
+                deadline,
+                ..
+            } => {
+                assert!(!self.closed && !partitions.is_empty(), "{event:?}");
+                self.asked = deadline.map(|_| *id);
             }
             ConsumerEvent::Ready | ConsumerEvent::Reset { .. } => {
                 assert!(!self.closed, "{event:?}")

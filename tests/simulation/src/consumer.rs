@@ -175,6 +175,7 @@ impl Consumer {
             ConsumerEvent::Offsets { .. }
             | ConsumerEvent::Committed { .. }
             | ConsumerEvent::CommittedOffsets { .. }
+            | ConsumerEvent::Rebalance { .. }
             | ConsumerEvent::Response { .. }
             | ConsumerEvent::Problem(_) => {}
         }

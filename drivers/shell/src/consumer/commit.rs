@@ -9,7 +9,8 @@ use klamm::{
     TopicPartition,
 };
 
-use super::Consumer;
+use super::{Consumer, ConsumerHub, operation};
+use crate::shared::Shared;
 
 /// Not everything was committed.
 #[derive(Clone, Debug)]
@@ -67,6 +68,20 @@ impl From<Error> for CommitError {
     }
 }
 
+/// Commits offsets.
+pub(super) async fn commit_offsets(
+    shared: &Shared<ConsumerHub>,
+    offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
+) -> Result<(), CommitError> {
+    let command = ConsumerCommand::Commit { offsets };
+    let outcomes = operation(shared, command, |hub| &mut hub.commits).await?;
+    let committed = |(_, outcome): &(_, CommitOutcome)| *outcome == CommitOutcome::Committed;
+    match outcomes.iter().all(committed) {
+        true => Ok(()),
+        false => Err(CommitError::Incomplete(outcomes)),
+    }
+}
+
 impl Consumer {
     /// Commits the [position](Self::position) of every assigned partition for the group `group.id`: everything that was
     /// handed out counts as dealt with, except what lies in a [`Batch`](super::Batch) that is still held.
@@ -94,13 +109,7 @@ impl Consumer {
         &self,
         offsets: Vec<(TopicPartition, OffsetAndMetadata)>,
     ) -> Result<(), CommitError> {
-        let command = ConsumerCommand::Commit { offsets };
-        let outcomes = self.operation(command, |hub| &mut hub.commits).await?;
-        let committed = |(_, outcome): &(_, CommitOutcome)| *outcome == CommitOutcome::Committed;
-        match outcomes.iter().all(committed) {
-            true => Ok(()),
-            false => Err(CommitError::Incomplete(outcomes)),
-        }
+        commit_offsets(self.shared(), offsets).await
     }
 
     /// What the group `group.id` has committed, within a minute. The partitions need not be assigned.

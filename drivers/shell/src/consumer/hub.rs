@@ -13,6 +13,7 @@ use klamm::{
     RawResponse, ResetReason, TopicPartition,
 };
 
+use super::rebalance::{Notice, Notices};
 use crate::after::After;
 use crate::ops::Ops;
 use crate::role::Role;
@@ -39,6 +40,7 @@ pub(crate) struct ConsumerHub {
     partition_errors: BTreeMap<TopicPartition, Error>,
     problem: Option<Error>,
     resets: BTreeMap<TopicPartition, Reset>,
+    pub(super) rebalances: Notices,
     pub(super) offsets: Ops<FoundOffsets>,
     pub(super) commits: Ops<CommitOutcomes>,
     pub(super) committed: Ops<CommittedOffsets>,
@@ -55,6 +57,7 @@ impl ConsumerHub {
             partition_errors: BTreeMap::new(),
             problem: None,
             resets: BTreeMap::new(),
+            rebalances: Notices::default(),
             offsets: Ops::default(),
             commits: Ops::default(),
             committed: Ops::default(),
@@ -114,6 +117,21 @@ impl Role for ConsumerHub {
                 });
                 (reset.to, reset.why) = (to, why);
             }
+            ConsumerEvent::Rebalance {
+                id,
+                kind,
+                partitions,
+                deadline,
+            } => {
+                self.moved();
+                self.rebalances.push(Notice {
+                    id,
+                    kind,
+                    partitions,
+                    deadline,
+                });
+                self.rebalances.wake(after);
+            }
             ConsumerEvent::Offsets { op, found } => self.offsets.done(op, found, after),
             ConsumerEvent::Committed { op, outcomes } => self.commits.done(op, outcomes, after),
             ConsumerEvent::CommittedOffsets { op, found } => self.committed.done(op, found, after),
@@ -145,6 +163,7 @@ impl Role for ConsumerHub {
     fn on_stopped(&mut self, after: &mut After) {
         self.moved();
         self.waits.wake_all(after);
+        self.rebalances.stop(after);
         self.offsets.stop(after);
         self.commits.stop(after);
         self.committed.stop(after);
@@ -161,6 +180,13 @@ pub(super) enum Found {
 }
 
 impl State<ConsumerHub> {
+    /// The application comes for records: those before are dealt with.
+    pub(super) fn begin_poll(&mut self, now: Instant) {
+        if !self.is_stopped() {
+            let _ = self.command(ConsumerCommand::BeginPoll, now);
+        }
+    }
+
     /// What there is for a reader now.
     pub(super) fn next(&mut self, now: Instant) -> Found {
         if self.is_stopped() {

@@ -7,6 +7,8 @@ mod commit;
 mod hub;
 mod offsets;
 mod reader;
+mod rebalance;
+mod subscribe;
 
 use std::future::{Future, poll_fn};
 use std::io::Write;
@@ -28,6 +30,8 @@ pub(crate) use self::hub::ConsumerHub;
 use self::hub::Found;
 pub use self::hub::Reset;
 pub use self::reader::RecordStream;
+pub use self::rebalance::Rebalance;
+use self::rebalance::Spawn;
 use crate::ops::Ops;
 use crate::options::Options;
 use crate::runtime::Runtime;
@@ -39,11 +43,13 @@ use crate::wait::WaitId;
 /// Reads records from Kafka.
 ///
 /// It is used from one task or from several: each lent batch is of another partition. When the consumer is dropped,
-/// everything ends at once, without waiting.
+/// everything ends at once, without waiting; a group finds out that a member is gone by `session.timeout.ms`.
 pub struct Consumer {
     desk: Arc<Desk>,
     /// The batch that is read record by record.
     current: Mutex<Option<Batch>>,
+    /// Runs a rebalance listener.
+    spawn: Spawn,
 }
 
 impl std::fmt::Debug for Consumer {
@@ -91,6 +97,7 @@ impl Consumer {
         options: Options,
     ) -> Result<Self, Error> {
         let moves = Arc::new(AtomicU64::new(0));
+        let spawn = rebalance::spawn_on(runtime.clone());
         let shared = start(
             runtime,
             ConsumerHub::new(Arc::clone(&moves)),
@@ -102,6 +109,7 @@ impl Consumer {
         Ok(Self {
             desk: Arc::new(Desk::new(shared, moves, config.check_crcs)),
             current: Mutex::new(None),
+            spawn,
         })
     }
 
@@ -232,6 +240,8 @@ impl Consumer {
 
     /// Up to `max` records, as soon as there are any; after `timeout`, none.
     ///
+    /// With auto-commit, the records of a call count as dealt with when the next call comes.
+    ///
     /// Cancel safety: dropped, nothing is lost: it waits only while it holds no record.
     ///
     /// # Errors
@@ -286,7 +296,8 @@ impl Consumer {
             .await?
     }
 
-    /// Hands nothing more out and closes all sockets, in good order if `within` allows it.
+    /// Hands nothing more out and closes all sockets, in good order if `within` allows it. A member of a group commits
+    /// what was dealt with (if `enable.auto.commit` is on), has its listener let go of its partitions, and leaves.
     ///
     /// Cancel safety: dropped, the closing goes on.
     ///
@@ -305,21 +316,27 @@ impl Consumer {
         command: ConsumerCommand<'_>,
         ops: fn(&mut ConsumerHub) -> &mut Ops<T>,
     ) -> Result<T, Error> {
-        let op = self.shared().step(|state, _, now| {
-            if state.phase != Phase::Running {
-                return Err(Error::new(ErrorKind::Closed));
-            }
-            let op = state.begin(command, now)?;
-            ops(&mut state.role).begin(op);
-            Ok(op)
-        })?;
-        let shared = self.shared();
-        let operation = Operation { shared, op, ops };
-        poll_fn(|cx| {
-            shared.step(|state, after, _| ops(&mut state.role).poll(operation.op, cx, after))
-        })
-        .await
+        operation(self.shared(), command, ops).await
     }
+}
+
+/// One longer operation.
+async fn operation<T>(
+    shared: &Shared<ConsumerHub>,
+    command: ConsumerCommand<'_>,
+    ops: fn(&mut ConsumerHub) -> &mut Ops<T>,
+) -> Result<T, Error> {
+    let op = shared.step(|state, _, now| {
+        if state.phase != Phase::Running {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        let op = state.begin(command, now)?;
+        ops(&mut state.role).begin(op);
+        Ok(op)
+    })?;
+    let operation = Operation { shared, op, ops };
+    poll_fn(|cx| shared.step(|state, after, _| ops(&mut state.role).poll(operation.op, cx, after)))
+        .await
 }
 
 /// Without a deadline, reading ends with a batch or an error.
@@ -366,6 +383,7 @@ impl<'a> Reading<'a> {
         let desk = &self.consumer.desk;
         loop {
             let found = desk.shared.step(|state, after, now| {
+                state.begin_poll(now);
                 let found = state.next(now);
                 if matches!(found, Found::Nothing) {
                     if self.deadline.is_some_and(|deadline| deadline <= now) {
@@ -416,6 +434,9 @@ impl<'a> Reading<'a> {
         cx: &Context<'_>,
     ) -> Poll<Result<Vec<ConsumerRecord>, Error>> {
         let mut records = Vec::new();
+        // Whatever this call hands out counts as dealt with only when the next one comes, however many batches it takes.
+        let shared = self.consumer.shared();
+        shared.step(|state, _, now| state.begin_poll(now));
         let mut current = self.consumer.current();
         while records.len() < max {
             if let Some(batch) = &mut *current {

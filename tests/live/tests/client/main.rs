@@ -1,4 +1,4 @@
-//! Klamm on tokio against a real Kafka of one node: codecs and Java's own tools, commits, bad input, damaged data, topics that come and
+//! Klamm on tokio against a real Kafka of one node: codecs and Java's own tools, commits, groups, bad input, damaged data, topics that come and
 //! go, and which request takes which connection.
 
 mod bad_input;
@@ -7,4 +7,5 @@ mod commits;
 mod common;
 mod connections;
 mod damage;
+mod groups;
 mod recreated;

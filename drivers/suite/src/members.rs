@@ -1,0 +1,148 @@
+//! Owns members of a group on real sockets: what they share, what a listener is asked, and who takes over.
+//!
+//! Must not know any runtime.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use klamm_cluster::{ClusterConfig, Server};
+use klamm_shell::{
+    Consumer, ConsumerConfig, Duration, NewRecord, OffsetAndMetadata, Producer, ProducerConfig,
+    RebalanceKind, Runtime,
+};
+
+use crate::sleep;
+
+const TOPIC: &str = "letters";
+const PARTITIONS: i32 = 4;
+
+fn server() -> Server {
+    let mut config = ClusterConfig::with_nodes(2);
+    config.groups.initial_rebalance_delay = Duration::from_millis(10);
+    let server = Server::start(config).expect("free ports");
+    server
+        .with(|cluster| cluster.create_topic(TOPIC, PARTITIONS))
+        .expect("a legal name");
+    server
+}
+
+fn member(runtime: &impl Runtime, server: &Server, strategy: &str) -> Consumer {
+    let config = ConsumerConfig::from_properties([
+        ("bootstrap.servers", server.bootstrap().as_str()),
+        ("group.id", "surveyors"),
+        ("auto.offset.reset", "earliest"),
+        ("heartbeat.interval.ms", "20"),
+        ("partition.assignment.strategy", strategy),
+    ]);
+    let config = config.expect("a valid configuration");
+    Consumer::start(&config, runtime.clone()).expect("a valid configuration")
+}
+
+/// Writes one record to each partition.
+async fn write(runtime: &impl Runtime, server: &Server, round: usize) {
+    let config =
+        ProducerConfig::from_properties([("bootstrap.servers", server.bootstrap().as_str())]);
+    let producer = Producer::start(&config.expect("valid"), runtime.clone()).expect("valid");
+    for partition in 0..PARTITIONS {
+        let text = format!("{partition}/{round}");
+        let record = NewRecord::to(TOPIC).partition(partition).value(&text);
+        producer.send(record).await.expect("written");
+    }
+    producer
+        .close(Duration::from_secs(5))
+        .await
+        .expect("closed");
+}
+
+/// Reads until the member has so many partitions and everything of them; what it read.
+async fn read(consumer: &Consumer, count: usize) -> BTreeSet<String> {
+    let mut read = BTreeSet::new();
+    while read.len() < count {
+        let record = consumer.recv().await.expect("a record");
+        let value = record.value.expect("a value");
+        read.insert(String::from_utf8_lossy(&value).into_owned());
+    }
+    read
+}
+
+async fn owns(runtime: &impl Runtime, consumer: &Consumer, count: usize) {
+    while consumer.assignment().len() != count {
+        sleep(runtime, Duration::from_millis(2)).await;
+    }
+}
+
+/// Eager and cooperative: half each, and all for the one who stays; what was committed is not read again.
+pub async fn members_share_a_topic_and_who_stays_takes_over(runtime: &impl Runtime) {
+    for strategy in ["range", "cooperative-sticky"] {
+        let server = server();
+        write(runtime, &server, 1).await;
+        let first = member(runtime, &server, strategy);
+        first.subscribe(&[TOPIC]).expect("subscribed");
+        assert_eq!(read(&first, 4).await.len(), 4);
+        let second = member(runtime, &server, strategy);
+        second.subscribe(&[TOPIC]).expect("subscribed");
+        // The first one has dealt with its records: it says so by coming for more.
+        let idle = first.poll(1, Duration::from_millis(1)).await;
+        drop(idle);
+        owns(runtime, &second, 2).await;
+        owns(runtime, &first, 2).await;
+        let shares = [&first, &second].map(Consumer::assignment).concat();
+        assert_eq!(shares.iter().collect::<BTreeSet<_>>().len(), 4);
+        let report = first.close(Duration::from_secs(10)).await.expect("closed");
+        assert!(report.left_group);
+        owns(runtime, &second, 4).await;
+        write(runtime, &server, 2).await;
+        let mut last = read(&second, 4).await;
+        last.retain(|value| value.ends_with("/2"));
+        while last.len() < 4 {
+            last.extend(read(&second, 1).await);
+            last.retain(|value| value.ends_with("/2"));
+        }
+        second.close(Duration::from_secs(10)).await.expect("closed");
+    }
+}
+
+/// A listener commits what it was asked to let go of, and only then has the other member got it.
+pub async fn a_listener_is_awaited_before_partitions_go(runtime: &impl Runtime) {
+    let server = server();
+    write(runtime, &server, 1).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let first = member(runtime, &server, "range");
+    let (log, clock) = (Arc::clone(&told), runtime.clone());
+    first
+        .subscribe_with(&[TOPIC], move |rebalance| {
+            let (log, clock) = (Arc::clone(&log), clock.clone());
+            async move {
+                let word = match rebalance.kind() {
+                    RebalanceKind::Assigned => "assigned",
+                    RebalanceKind::Revoked => "revoked",
+                    RebalanceKind::Lost(_) => "lost",
+                };
+                if *rebalance.kind() == RebalanceKind::Revoked {
+                    // It takes its time: many heartbeats long.
+                    sleep(&clock, Duration::from_millis(200)).await;
+                    let offsets = rebalance.partitions().iter().cloned();
+                    let offsets = offsets.map(|of| (of, OffsetAndMetadata::new(1))).collect();
+                    let committed = rebalance.commit_offsets(offsets).await;
+                    committed.expect("still owned");
+                }
+                let partitions = rebalance.partitions().len();
+                log.lock()
+                    .expect("whole")
+                    .push(format!("{word} {partitions}"));
+            }
+        })
+        .expect("subscribed");
+    read(&first, 4).await;
+    let second = member(runtime, &server, "range");
+    second.subscribe(&[TOPIC]).expect("subscribed");
+    owns(runtime, &second, 2).await;
+    owns(runtime, &first, 2).await;
+    first.close(Duration::from_secs(10)).await.expect("closed");
+    let told = told.lock().expect("whole").clone();
+    assert_eq!(told, ["assigned 4", "revoked 4", "assigned 2", "revoked 2"]);
+    // Everything was committed by the listener: there is nothing left for the other one.
+    owns(runtime, &second, 4).await;
+    let left = second.poll(1, Duration::from_millis(100)).await;
+    assert!(left.expect("no trouble").is_empty());
+}

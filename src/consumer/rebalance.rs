@@ -1,0 +1,451 @@
+//! Owns what a rebalance means for the partitions: which go and which come, in which order, and what the user is asked.
+//!
+//! Must not know how the group comes to its decision.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::PartitionKey;
+use super::partition::{Missing, Ownership, Partition, Position, State};
+use super::role::{ConsumerRole, Cx, Life, timers};
+use super::types::{ConsumerEvent, RebalanceId, RebalanceKind, RebalanceListener};
+use crate::assignor::{Assignor, RebalanceProtocol};
+use crate::engine::{OpId, TopicHandle, TopicPartition};
+use crate::error::{Error, ErrorKind};
+use crate::group::{Bid, MemberEvent, RebalanceCause};
+use crate::time::Instant;
+use crate::timer::{RoleTimer, TimerId};
+
+/// Until when a step of a rebalance may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    timer: TimerId,
+}
+
+/// What follows once partitions have gone.
+#[derive(Clone, Debug)]
+pub(super) enum After {
+    /// The member joins, as it wants to.
+    Join,
+    /// These come.
+    Take(Vec<TopicPartition>),
+    /// The member leaves.
+    Leave(&'static str),
+}
+
+/// What the user is asked, and what follows.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// These slots go.
+    Revoked { going: Vec<u32>, after: After },
+    /// These slots have come; `released`: others have gone for them to come.
+    Assigned { coming: Vec<u32>, released: bool },
+    /// These are gone already, for this reason.
+    Lost {
+        partitions: Vec<TopicPartition>,
+        why: Error,
+    },
+}
+
+/// How far a rebalance is on this side.
+///
+/// ```text
+/// Idle ──partitions go──▶ Committing ──▶ Asking(Revoked) ──▶ join, leave, or ┐
+///  ▲  └──all are lost──▶ Asking(Lost)                                        │
+///  └─────────────────────── Asking(Assigned) ◀──── partitions come ──────────┘
+/// ```
+#[derive(Debug)]
+pub(super) enum Rebalance {
+    Idle,
+    /// What was dealt with of the partitions that go is being committed.
+    Committing {
+        op: OpId,
+        going: Vec<u32>,
+        after: After,
+        until: Deadline,
+    },
+    /// The user has the word.
+    Asking {
+        id: RebalanceId,
+        question: Question,
+        until: Deadline,
+    },
+}
+
+impl Rebalance {
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
+    pub(super) const fn is_asking(&self) -> bool {
+        matches!(self, Self::Asking { .. })
+    }
+}
+
+impl ConsumerRole {
+    /// Something happened to the membership.
+    pub(super) fn on_member_event(&mut self, event: MemberEvent, cx: &mut Cx<'_>) {
+        match event {
+            MemberEvent::Assigned(partitions) => self.on_share(partitions, cx),
+            MemberEvent::Lost(error) => self.lose_all(error, cx),
+            MemberEvent::Failed(error) => {
+                self.lose_all(error.clone(), cx);
+                self.problem(error, cx);
+            }
+            MemberEvent::Unwatched(topics) => {
+                for topic in topics {
+                    self.forget_if_unused(topic, cx);
+                }
+            }
+        }
+    }
+
+    /// Has the member join if it wants to and nothing stands against it.
+    pub(super) fn advance_rebalance(&mut self, cx: &mut Cx<'_>) {
+        let wanted = self
+            .group
+            .as_ref()
+            .and_then(|group| group.member().wants_to_join());
+        let subscribed = self.subscription.topics().is_some();
+        if wanted.is_none() || !subscribed || !self.rebalance.is_idle() || self.life != Life::Open {
+            return;
+        }
+        // Eager members give up everything before they join; cooperative ones only what they do not want any more (KIP-429).
+        let going = match self.protocol() {
+            RebalanceProtocol::Eager => self.assigned.taken(),
+            RebalanceProtocol::Cooperative => {
+                self.slots_where(|role, partition| !role.subscription.names(partition.key.topic))
+            }
+        };
+        self.release(going, After::Join, cx);
+    }
+
+    /// The protocol that all of the configured assignors support.
+    fn protocol(&self) -> RebalanceProtocol {
+        let assignors = self.settings.assignors.iter().copied();
+        assignors
+            .map(Assignor::protocol)
+            .min()
+            .unwrap_or(RebalanceProtocol::Eager)
+    }
+
+    fn slots_where(&self, wanted: impl Fn(&Self, &Partition) -> bool) -> Vec<u32> {
+        let chosen = |slot: &u32| {
+            let partition = self.assigned.get(*slot);
+            partition.is_some_and(|partition| wanted(self, partition))
+        };
+        self.assigned.slots().filter(chosen).collect()
+    }
+
+    /// A generation has begun, and these partitions are the member's.
+    fn on_share(&mut self, partitions: Vec<TopicPartition>, cx: &mut Cx<'_>) {
+        // Who is about to leave takes nothing on.
+        if !self.rebalance.is_idle() || self.life != Life::Open {
+            return;
+        }
+        // What was subscribed to when the member joined may not be any more: it joins again for that.
+        let share: BTreeSet<TopicPartition> = partitions
+            .into_iter()
+            .filter(|partition| {
+                let topics = self.subscription.topics();
+                partition.partition >= 0
+                    && topics.is_some_and(|topics| topics.names.contains_key(&partition.topic))
+            })
+            .collect();
+        let going = self.slots_where(|_, partition| !share.contains(&partition.name()));
+        let kept: BTreeSet<TopicPartition> = self
+            .assigned
+            .iter()
+            .map(Partition::name)
+            .filter(|name| share.contains(name))
+            .collect();
+        if let Some(group) = &mut self.group {
+            group.rebind(|partition| kept.contains(partition), cx.cluster);
+        }
+        let coming = share.difference(&kept).cloned().collect();
+        self.release(going, After::Take(coming), cx);
+    }
+
+    /// Lets partitions go: their offsets are committed, the user is asked, and then it goes on.
+    pub(super) fn release(&mut self, going: Vec<u32>, after: After, cx: &mut Cx<'_>) {
+        if going.is_empty() {
+            return self.go_on_after(after, false, cx);
+        }
+        for slot in &going {
+            if let Some(partition) = self.assigned.get_mut(*slot) {
+                partition.ownership = Ownership::Going;
+                // It waits for no memory any more.
+                partition.supply.feed();
+            }
+            self.ready.retain(|ready| ready != slot);
+            self.stop_starving(*slot, cx);
+        }
+        let until = self.rebalance_deadline(cx);
+        match self.commit_covered(&going, cx) {
+            Some(op) => {
+                self.rebalance = Rebalance::Committing {
+                    op,
+                    going,
+                    after,
+                    until,
+                }
+            }
+            None => self.ask(Question::Revoked { going, after }, until, cx),
+        }
+    }
+
+    /// The commit of what goes has come to its end, whichever.
+    pub(super) fn on_release_committed(&mut self, op: OpId, cx: &mut Cx<'_>) {
+        match core::mem::replace(&mut self.rebalance, Rebalance::Idle) {
+            Rebalance::Committing {
+                op: own,
+                going,
+                after,
+                until,
+            } if own == op => self.ask(Question::Revoked { going, after }, until, cx),
+            other @ (Rebalance::Idle | Rebalance::Committing { .. } | Rebalance::Asking { .. }) => {
+                self.rebalance = other;
+            }
+        }
+    }
+
+    /// Until when the user may take, at the most: as long as the group waits.
+    fn rebalance_deadline(&self, cx: &mut Cx<'_>) -> Deadline {
+        let at = cx.now() + self.settings.max_poll_interval;
+        let timer = RoleTimer {
+            kind: timers::REBALANCE,
+            index: 0,
+            why: "a rebalance takes too long on this side",
+        };
+        let timer = cx.cluster.arm(at, timer);
+        Deadline { at, timer }
+    }
+
+    /// Gives the user the word, if it wants it.
+    fn ask(&mut self, question: Question, until: Deadline, cx: &mut Cx<'_>) {
+        self.last_rebalance = self.last_rebalance.wrapping_add(1);
+        let id = RebalanceId(self.last_rebalance);
+        let (kind, partitions) = match &question {
+            Question::Revoked { going, .. } => (RebalanceKind::Revoked, self.names(going)),
+            Question::Assigned { coming, .. } => (RebalanceKind::Assigned, self.names(coming)),
+            Question::Lost { partitions, why } => {
+                (RebalanceKind::Lost(why.clone()), partitions.clone())
+            }
+        };
+        let deadline = match self.listener {
+            RebalanceListener::Asked => Some(until.at),
+            RebalanceListener::Told => None,
+        };
+        self.rebalance = Rebalance::Asking {
+            id,
+            question,
+            until,
+        };
+        let event = ConsumerEvent::Rebalance {
+            id,
+            kind,
+            partitions,
+            deadline,
+        };
+        cx.emit(event);
+        if deadline.is_none() {
+            self.answered(cx);
+        }
+    }
+
+    fn names(&self, slots: &[u32]) -> Vec<TopicPartition> {
+        let name = |slot: &u32| self.assigned.get(*slot).map(Partition::name);
+        slots.iter().filter_map(name).collect()
+    }
+
+    /// The user has done what it had to do.
+    ///
+    /// # Errors
+    /// Nothing of this name is asked (any more). Nothing changes.
+    pub(super) fn rebalance_done(&mut self, id: RebalanceId, cx: &mut Cx<'_>) -> Result<(), Error> {
+        match &self.rebalance {
+            Rebalance::Asking { id: own, .. } if *own == id => {
+                self.answered(cx);
+                self.pump(cx);
+                Ok(())
+            }
+            Rebalance::Asking { .. } | Rebalance::Committing { .. } | Rebalance::Idle => {
+                Err(Error::new(ErrorKind::Misuse)
+                    .with_detail("no such question about a rebalance is open")
+                    .with_hint("answer each once, before its deadline"))
+            }
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Cx<'_>) {
+        let Rebalance::Asking {
+            question, until, ..
+        } = core::mem::replace(&mut self.rebalance, Rebalance::Idle)
+        else {
+            return;
+        };
+        cx.cluster.disarm(until.timer);
+        match question {
+            Question::Revoked { going, after } => {
+                self.let_go(&going, cx);
+                self.go_on_after(after, true, cx);
+            }
+            Question::Assigned { coming, released } => {
+                self.begin_reading(&coming, cx);
+                self.share_taken(released);
+            }
+            Question::Lost { .. } => {}
+        }
+    }
+
+    /// What was assigned has been taken on.
+    fn share_taken(&mut self, released: bool) {
+        if let (true, Some(group)) = (released, &mut self.group) {
+            // The next generation gives away what this one has taken back (KIP-429).
+            group.want_member(RebalanceCause::PartitionsReleased);
+        }
+    }
+
+    fn go_on_after(&mut self, after: After, released: bool, cx: &mut Cx<'_>) {
+        match after {
+            After::Join => self.join(cx),
+            After::Take(partitions) if partitions.is_empty() => self.share_taken(released),
+            After::Take(partitions) => {
+                let coming = self.take_on(&partitions, cx);
+                let until = self.rebalance_deadline(cx);
+                self.ask(Question::Assigned { coming, released }, until, cx);
+            }
+            After::Leave(reason) => {
+                if let Some(group) = &mut self.group {
+                    group.leave(reason, cx.cluster);
+                }
+                self.want_member_if_present();
+            }
+        }
+    }
+
+    fn join(&mut self, cx: &mut Cx<'_>) {
+        let Some(topics) = self.subscription.topics() else {
+            return;
+        };
+        let bid = Bid {
+            topics: topics.names.keys().cloned().collect(),
+            owned: self.assigned.iter().map(Partition::name).collect(),
+        };
+        if let Some(group) = &mut self.group {
+            group.join(&bid, cx.cluster);
+        }
+    }
+
+    /// Partitions come, each from where the group has committed; nothing is fetched before the user has heard of them.
+    fn take_on(&mut self, partitions: &[TopicPartition], cx: &mut Cx<'_>) -> Vec<u32> {
+        let mut coming = Vec::new();
+        for name in partitions {
+            let key = PartitionKey {
+                topic: cx.cluster.want_topic(&name.topic),
+                partition: name.partition,
+            };
+            let version = self.next_version();
+            let topic = name.topic.clone();
+            let mut partition = Partition::new(key, topic, Position::Committed, version, cx.now());
+            partition.ownership = Ownership::Coming;
+            let slot = self.assigned.insert(partition);
+            self.go_on(slot, cx);
+            coming.push(slot);
+        }
+        self.refresh_leaders(cx);
+        self.watch_missing(cx);
+        coming
+    }
+
+    /// The user knows of them: they are fetched.
+    fn begin_reading(&mut self, coming: &[u32], cx: &mut Cx<'_>) {
+        for slot in coming {
+            let Some(partition) = self.assigned.get_mut(*slot) else {
+                continue;
+            };
+            partition.ownership = Ownership::Owned;
+            if let Some(source) = partition.source() {
+                self.brokers.touch(source);
+            }
+            self.offer(*slot, cx);
+        }
+    }
+
+    /// The partitions are not the member's any more: not one record of them comes out from here on.
+    fn let_go(&mut self, going: &[u32], cx: &mut Cx<'_>) {
+        let mut topics: BTreeSet<TopicHandle> = BTreeSet::new();
+        for slot in going {
+            self.discard(*slot, cx);
+            let Some(mut partition) = self.assigned.remove(*slot) else {
+                continue;
+            };
+            topics.insert(partition.key.topic);
+            let nothing = State::AwaitingLeader(Missing::Metadata);
+            if let Some(timer) = partition.enter(nothing, cx.now()) {
+                cx.cluster.disarm(timer);
+            }
+        }
+        self.reorder();
+        self.release_dropped(cx);
+        for topic in topics {
+            self.forget_if_unused(topic, cx);
+        }
+        self.let_go_of_brokers(cx);
+        // It may have been for the memory of these that others waited.
+        self.memory_freed(cx);
+    }
+
+    /// Ends what is under way; what would have followed.
+    pub(super) fn stop_asking(&mut self, cx: &mut Cx<'_>) -> Option<After> {
+        match core::mem::replace(&mut self.rebalance, Rebalance::Idle) {
+            Rebalance::Idle => None,
+            Rebalance::Committing { after, until, .. } => {
+                cx.cluster.disarm(until.timer);
+                Some(after)
+            }
+            Rebalance::Asking {
+                question, until, ..
+            } => {
+                cx.cluster.disarm(until.timer);
+                match question {
+                    Question::Revoked { after, .. } => Some(after),
+                    Question::Assigned { .. } | Question::Lost { .. } => None,
+                }
+            }
+        }
+    }
+
+    /// Whatever was owned may be somebody else's by now. The member joins again once the user has heard.
+    fn lose_all(&mut self, why: Error, cx: &mut Cx<'_>) {
+        let after = self.stop_asking(cx);
+        let all = self.assigned.taken();
+        if !all.is_empty() {
+            let partitions = self.names(&all);
+            self.let_go(&all, cx);
+            let until = self.rebalance_deadline(cx);
+            self.ask(Question::Lost { partitions, why }, until, cx);
+        }
+        if let (Some(After::Leave(reason)), Some(group)) = (after, &mut self.group) {
+            group.leave(reason, cx.cluster);
+        }
+    }
+
+    /// The same, where nobody may be there to answer.
+    pub(super) fn drop_all(&mut self, why: Error, cx: &mut Cx<'_>) {
+        self.stop_asking(cx);
+        let all = self.assigned.taken();
+        let partitions = self.names(&all);
+        self.let_go(&all, cx);
+        if !partitions.is_empty() {
+            self.last_rebalance = self.last_rebalance.wrapping_add(1);
+            cx.emit(ConsumerEvent::Rebalance {
+                id: RebalanceId(self.last_rebalance),
+                kind: RebalanceKind::Lost(why),
+                partitions,
+                deadline: None,
+            });
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Owns the words of a membership: what a member is told to be, and what it has to say.
+//!
+//! Must not know how it comes about.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::engine::{TopicHandle, TopicPartition};
+use crate::error::Error;
+use crate::group::assignor::Assignor;
+use crate::random::Backoff;
+use crate::time::Duration;
+use crate::wire::Str;
+
+/// What a member needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberSettings {
+    /// `group.instance.id` (KIP-345).
+    pub(crate) instance_id: Option<Str>,
+    /// `client.rack` (KIP-881).
+    pub(crate) rack: Option<Str>,
+    /// `partition.assignment.strategy`, the preferred one first.
+    pub(crate) assignors: Vec<Assignor>,
+    /// `session.timeout.ms`.
+    pub(crate) session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub(crate) heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`: how long a member may take to join again (KIP-62).
+    pub(crate) rebalance_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) backoff: Backoff,
+}
+
+/// Why a consumer joins its group, once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RebalanceCause {
+    /// It has subscribed.
+    Subscribed,
+    /// It has subscribed to other topics.
+    SubscriptionChanged,
+    /// The coordinator says so: a member joined, left or fell silent.
+    GroupChanged,
+    /// A topic of the group was created or deleted, or has another number of partitions. The group's leader notices.
+    TopicsChanged,
+    /// Partitions that others get were let go of; the next generation gives them away (KIP-429).
+    PartitionsReleased,
+    /// The group went on without it: its session was over, or it was removed.
+    MembershipLost,
+}
+
+impl fmt::Display for RebalanceCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subscribed => "the consumer has subscribed",
+            Self::SubscriptionChanged => "the consumer has subscribed to other topics",
+            Self::GroupChanged => "the group rebalances",
+            Self::TopicsChanged => "topics or their partitions have changed",
+            Self::PartitionsReleased => "partitions were released for others",
+            Self::MembershipLost => "the membership was lost",
+        })
+    }
+}
+
+/// As whom a member commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) generation: i32,
+    pub(crate) member_id: Str,
+    pub(crate) instance_id: Option<Str>,
+}
+
+/// What a member asks for when it joins.
+#[derive(Clone, Debug)]
+pub(crate) struct Bid {
+    pub(crate) topics: Vec<Arc<str>>,
+    /// What it still owns.
+    pub(crate) owned: Vec<TopicPartition>,
+}
+
+/// What a member has to say to the role above it.
+#[derive(Debug)]
+pub(crate) enum MemberEvent {
+    /// A generation has begun, and this is the member's share.
+    Assigned(Vec<TopicPartition>),
+    /// Whatever the member owned may be somebody else's by now. It joins again.
+    Lost(Error),
+    /// The same, and joining again would change nothing.
+    Failed(Error),
+    /// These topics are of no use to the member any more.
+    Unwatched(Vec<TopicHandle>),
+}
