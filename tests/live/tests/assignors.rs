@@ -16,9 +16,9 @@ const HISTORIES: u64 = 500;
 const GENERATIONS: usize = 6;
 
 const SMALL: Size = Size {
-    members: 5,
+    members: 7,
     topics: 3,
-    partitions: 6,
+    partitions: 7,
 };
 const USUAL: Size = Size {
     members: 12,
@@ -89,10 +89,22 @@ fn cooperative_sticky_is_javas() {
     assert_as_java(Assignor::CooperativeSticky);
 }
 
-/// Writes the fixtures of the tests that need no Java: with `KLAMM_ASSIGNORS_TO` to the file that it names.
+/// Writes the fixtures of the tests that need no Java: with `KLAMM_ASSIGNORS_TO` to the file that it names. Of each history the
+/// last group, when most has happened.
 #[test]
 fn fixtures_are_what_java_says() {
-    let of = |assignor| groups(assignor, 1_000..1_003, |_| SMALL);
+    let of = |assignor: Assignor| {
+        let histories = match assignor {
+            Assignor::Range => 24,
+            Assignor::RoundRobin => 12,
+            Assignor::Sticky | Assignor::CooperativeSticky => 48,
+        };
+        let groups = groups(assignor, 1_000..1_000 + histories, |_| SMALL);
+        groups
+            .into_iter()
+            .skip(GENERATIONS - 1)
+            .step_by(GENERATIONS)
+    };
     let groups: Vec<Group> = Assignor::ALL.into_iter().flat_map(of).collect();
     let text = ask_java(&groups);
     if let Some(path) = env::var_os("KLAMM_ASSIGNORS_TO") {
