@@ -57,8 +57,8 @@ pub use budget::Category;
 pub use consumer::{
     Assignment, BatchId, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent,
     ConsumerReply, Corruption, Explanation, FoundOffsets, LentBatch, OffsetAndTimestamp,
-    OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind, RebalanceListener, ResetReason,
-    Return, ReturnEnd, Start,
+    OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport,
+    ResetReason, Return, ReturnEnd, Start,
 };
 pub use engine::{
     CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,
@@ -68,7 +68,9 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
 pub use group::assignor;
-pub use group::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
+pub use group::{
+    CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata, RebalanceCause,
+};
 pub use producer::{
     AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,
     ProducerEvent, ProducerReply, TopicStatus,

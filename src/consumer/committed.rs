@@ -144,8 +144,9 @@ impl ConsumerRole {
         self.advance_rebalance(cx);
         if self.group_operations.is_due() {
             self.load_positions(cx);
+            self.hear_group(cx);
+            self.advance_rebalance(cx);
         }
-        self.hear_group(cx);
         self.close_when_committed(cx);
     }
 

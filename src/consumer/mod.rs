@@ -43,7 +43,7 @@ pub(crate) use session_model::hold as hold_fetch_session;
 pub use types::{
     Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, Explanation, FoundOffsets,
     LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind,
-    RebalanceListener, ResetReason, Return, ReturnEnd, Start,
+    RebalanceListener, RebalanceReport, ResetReason, Return, ReturnEnd, Start,
 };
 
 use crate::engine::TopicHandle;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::PartitionKey;
 use super::partition::{Missing, Ownership, Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Life, timers};
-use super::types::{ConsumerEvent, RebalanceId, RebalanceKind, RebalanceListener};
+use super::types::{ConsumerEvent, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport};
 use crate::assignor::{Assignor, RebalanceProtocol};
 use crate::engine::{OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
@@ -73,6 +73,46 @@ pub(super) enum Rebalance {
     },
 }
 
+/// A rebalance that has not come to its end, for the report.
+#[derive(Debug)]
+pub(super) struct Course {
+    cause: RebalanceCause,
+    generation: i32,
+    revoked: Vec<TopicPartition>,
+    assigned: Vec<TopicPartition>,
+    began: Instant,
+    /// When nothing stood against joining any more; as long as it is not so, when it began.
+    joined: Instant,
+    /// When the share had come.
+    shared: Instant,
+}
+
+impl Course {
+    const fn new(cause: RebalanceCause, now: Instant) -> Self {
+        Self {
+            cause,
+            generation: -1,
+            revoked: Vec::new(),
+            assigned: Vec::new(),
+            began: now,
+            joined: now,
+            shared: now,
+        }
+    }
+
+    fn report(self, now: Instant) -> RebalanceReport {
+        RebalanceReport {
+            cause: self.cause,
+            generation: self.generation,
+            revoked: self.revoked,
+            assigned: self.assigned,
+            preparing: self.joined.since(self.began),
+            joining: self.shared.since(self.joined),
+            taking: now.since(self.shared),
+        }
+    }
+}
+
 impl Rebalance {
     pub(super) const fn is_idle(&self) -> bool {
         matches!(self, Self::Idle)
@@ -108,9 +148,13 @@ impl ConsumerRole {
             .as_ref()
             .and_then(|group| group.member().wants_to_join());
         let subscribed = self.subscription.topics().is_some();
-        if wanted.is_none() || !subscribed || !self.rebalance.is_idle() || self.life != Life::Open {
+        let Some(cause) = wanted.filter(|_| subscribed && self.life == Life::Open) else {
+            return;
+        };
+        if !self.rebalance.is_idle() {
             return;
         }
+        self.course = Some(Course::new(cause, cx.now()));
         // Eager members give up everything before they join; cooperative ones only what they do not want any more (KIP-429).
         let going = match self.protocol() {
             RebalanceProtocol::Eager => self.assigned.taken(),
@@ -160,6 +204,11 @@ impl ConsumerRole {
             .map(Partition::name)
             .filter(|name| share.contains(name))
             .collect();
+        if let (Some(course), Some(group)) = (&mut self.course, &self.group) {
+            course.shared = cx.now();
+            let standing = group.member().standing();
+            course.generation = standing.map_or(-1, |standing| standing.generation);
+        }
         if let Some(group) = &mut self.group {
             group.rebind(|partition| kept.contains(partition), cx.cluster);
         }
@@ -288,19 +337,26 @@ impl ConsumerRole {
         cx.cluster.disarm(until.timer);
         match question {
             Question::Revoked { going, after } => {
+                let revoked = self.names(&going);
+                if let Some(course) = &mut self.course {
+                    course.revoked.extend(revoked);
+                }
                 self.let_go(&going, cx);
                 self.go_on_after(after, true, cx);
             }
             Question::Assigned { coming, released } => {
                 self.begin_reading(&coming, cx);
-                self.share_taken(released);
+                self.share_taken(released, cx);
             }
             Question::Lost { .. } => {}
         }
     }
 
     /// What was assigned has been taken on.
-    fn share_taken(&mut self, released: bool) {
+    fn share_taken(&mut self, released: bool, cx: &mut Cx<'_>) {
+        if let Some(course) = self.course.take() {
+            cx.emit(ConsumerEvent::Rebalanced(course.report(cx.now())));
+        }
         if let (true, Some(group)) = (released, &mut self.group) {
             // The next generation gives away what this one has taken back (KIP-429).
             group.want_member(RebalanceCause::PartitionsReleased);
@@ -310,7 +366,7 @@ impl ConsumerRole {
     fn go_on_after(&mut self, after: After, released: bool, cx: &mut Cx<'_>) {
         match after {
             After::Join => self.join(cx),
-            After::Take(partitions) if partitions.is_empty() => self.share_taken(released),
+            After::Take(partitions) if partitions.is_empty() => self.share_taken(released, cx),
             After::Take(partitions) => {
                 let coming = self.take_on(&partitions, cx);
                 let until = self.rebalance_deadline(cx);
@@ -333,6 +389,9 @@ impl ConsumerRole {
             topics: topics.names.keys().cloned().collect(),
             owned: self.assigned.iter().map(Partition::name).collect(),
         };
+        if let Some(course) = &mut self.course {
+            course.joined = cx.now();
+        }
         if let Some(group) = &mut self.group {
             group.join(&bid, cx.cluster);
         }
@@ -341,6 +400,9 @@ impl ConsumerRole {
     /// Partitions come, each from where the group has committed; nothing is fetched before the user has heard of them.
     fn take_on(&mut self, partitions: &[TopicPartition], cx: &mut Cx<'_>) -> Vec<u32> {
         let mut coming = Vec::new();
+        if let Some(course) = &mut self.course {
+            course.assigned = partitions.to_vec();
+        }
         for name in partitions {
             let key = PartitionKey {
                 topic: cx.cluster.want_topic(&name.topic),
@@ -399,6 +461,7 @@ impl ConsumerRole {
 
     /// Ends what is under way; what would have followed.
     pub(super) fn stop_asking(&mut self, cx: &mut Cx<'_>) -> Option<After> {
+        self.course = None;
         match core::mem::replace(&mut self.rebalance, Rebalance::Idle) {
             Rebalance::Idle => None,
             Rebalance::Committing { after, until, .. } => {

@@ -14,7 +14,7 @@ use super::lent::LentTable;
 use super::lookup::{Asked, Validated};
 use super::operations::Operations;
 use super::partition::{Asking, Loading, Pause, State};
-use super::rebalance::Rebalance;
+use super::rebalance::{Course, Rebalance};
 use super::replica::is_fetching;
 use super::subscription::{Assigned, Subscription};
 use super::types::{ConsumerEvent, RebalanceListener};
@@ -166,6 +166,7 @@ pub(crate) struct ConsumerRole {
     pub(super) group: Option<Group>,
     pub(super) group_operations: GroupOperations,
     pub(super) rebalance: Rebalance,
+    pub(super) course: Option<Course>,
     pub(super) last_rebalance: u64,
     pub(super) listener: RebalanceListener,
     /// How often the application has come for records.
@@ -220,6 +221,7 @@ impl ConsumerRole {
             group: group(config, entropy),
             group_operations: GroupOperations::default(),
             rebalance: Rebalance::Idle,
+            course: None,
             last_rebalance: 0,
             listener: RebalanceListener::Told,
             polls: 0,

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::lent::BatchId;
 use crate::engine::{OpId, RawResponse, TopicHandle, TopicPartition};
 use crate::error::Error;
-use crate::group::{CommitOutcomes, CommittedOffsets};
+use crate::group::{CommitOutcomes, CommittedOffsets, RebalanceCause};
 use crate::record::{BatchError, RecordError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,26 @@ pub enum RebalanceKind {
     Lost(Error),
 }
 
+/// One rebalance as this member went through it, once it has taken on its share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RebalanceReport {
+    /// Why the member joined, once more.
+    pub cause: RebalanceCause,
+    /// The generation of the group that it led to.
+    pub generation: i32,
+    /// What went.
+    pub revoked: Vec<TopicPartition>,
+    /// What came.
+    pub assigned: Vec<TopicPartition>,
+    /// How long it took until nothing stood against joining: the commits and the listener of what went before.
+    pub preparing: Duration,
+    /// How long it took from then until the member had its share: until the members had gathered, and the leader had shared
+    /// the partitions out.
+    pub joining: Duration,
+    /// How long it took from then until what the share does not name was gone and the listener knew of what it does.
+    pub taking: Duration,
+}
+
 /// Names one thing that the application is told of a rebalance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RebalanceId(pub u64);
@@ -215,6 +235,8 @@ pub enum ConsumerEvent {
         /// is awaited, it has happened.
         deadline: Option<Instant>,
     },
+    /// A rebalance is over for this member.
+    Rebalanced(RebalanceReport),
     /// Answers [`list_offsets`](super::ConsumerEngine::list_offsets).
     Offsets {
         /// Which operation.

@@ -13,7 +13,8 @@ mod member;
 mod offsets;
 mod types;
 
-pub(crate) use member::{Bid, MemberEvent, MemberSettings, RebalanceCause};
+pub use member::RebalanceCause;
+pub(crate) use member::{Bid, MemberEvent, MemberSettings};
 pub(crate) use offsets::{Group, GroupEvent};
 pub use types::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 

@@ -41,7 +41,7 @@ pub use klamm::{
     Assignment, CloseReport, CommitOutcome, CommitOutcomes, CommittedOffsets, ConsumerCloseReport,
     Duration, Error, ErrorCode, ErrorKind, Explanation, FoundOffsets, Host, Instant,
     OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Outcome, RawRequest, RawResponse,
-    RebalanceKind, Start, TopicHandle, TopicPartition, UnixMillis,
+    RebalanceCause, RebalanceKind, RebalanceReport, Start, TopicHandle, TopicPartition, UnixMillis,
 };
 
 pub use clock::{monotonic_clock, wall_clock};

@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::ConsumerConfig;
 use crate::consumer::{
-    Assignment, ConsumerEngine, ConsumerEvent, LentBatch, RebalanceKind, Return, ReturnEnd, Start,
+    Assignment, ConsumerEngine, ConsumerEvent, LentBatch, RebalanceKind, RebalanceReport, Return,
+    ReturnEnd, Start,
 };
 use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, TopicPartition, Wake};
 use crate::group::CommitOutcome;
@@ -91,6 +92,7 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) topics: BTreeMap<&'static str, TopicModel>,
     pub(super) events: Vec<ConsumerEvent>,
+    pub(super) reports: Vec<RebalanceReport>,
     pub(super) asked: VecDeque<Asked>,
     pub(super) wake: Option<Wake>,
     /// The nodes at which nobody listens.
@@ -129,6 +131,7 @@ impl World {
             now: Instant::START,
             topics: BTreeMap::from([(T, TopicModel { id: ID, partitions })]),
             events: Vec::new(),
+            reports: Vec::new(),
             asked: VecDeque::new(),
             wake: None,
             down: Vec::new(),
@@ -211,6 +214,7 @@ impl World {
                     });
                 }
                 Output::Work { .. } => panic!("a consumer gives no work away"),
+                Output::Event(ConsumerEvent::Rebalanced(report)) => self.reports.push(report),
                 Output::Event(event) => self.events.push(event),
                 Output::Diagnostic(_) => {}
                 Output::Idle(wake) => {
@@ -560,6 +564,7 @@ fn short(event: &ConsumerEvent) -> String {
             deadline,
             ..
         } => rebalance(kind, partitions, deadline.is_some()),
+        ConsumerEvent::Rebalanced(report) => format!("rebalanced: {}", report.cause),
         ConsumerEvent::Offsets { found, .. } => {
             let found: Vec<String> = found
                 .iter()

@@ -11,7 +11,7 @@ use crate::consumer::RebalanceListener::{Asked, Told};
 use crate::consumer::{Assignment, RebalanceListener, Start};
 use crate::engine::TopicPartition;
 use crate::error::ErrorKind;
-use crate::group::OffsetAndMetadata;
+use crate::group::{OffsetAndMetadata, RebalanceCause};
 use crate::messages::SyncGroupRequest;
 use crate::time::Duration;
 use crate::wire::{ApiKey, Str};
@@ -471,4 +471,40 @@ fn a_listener_that_never_answers_loses_everything_at_the_deadline() {
     assert!(!world.has_asked(ApiKey::JOIN_GROUP));
     assert!(world.lend().is_none());
     world.joins();
+}
+
+#[test]
+fn every_rebalance_is_reported_with_what_it_took() {
+    let mut world = World::member_of(&eager(), Asked, &[0, 1]);
+    let assigned = world.question();
+    world.pass(Duration::from_secs(1));
+    world.done(assigned);
+    let first = world.reports.pop().unwrap();
+    assert_eq!(
+        (first.cause, first.generation),
+        (RebalanceCause::Subscribed, 1)
+    );
+    assert_eq!((first.revoked.len(), first.assigned.len()), (0, 2));
+    assert_eq!(first.taking, Duration::from_secs(1));
+    world.begin_at_0(&[0, 1]);
+    world.pass(Duration::from_secs(2));
+    world.answer_heartbeat(27);
+    let revoked = world.question();
+    world.pass(Duration::from_secs(2));
+    world.done(revoked);
+    let (join, ..) = world.joins();
+    world.pass(Duration::from_secs(7));
+    world.answer_join(&join, 2, OTHER, Vec::new());
+    world.answer_sync(&[1]);
+    assert!(world.reports.is_empty());
+    let assigned = world.question();
+    world.done(assigned);
+    let second = world.reports.pop().unwrap();
+    assert_eq!(
+        (second.cause, second.generation),
+        (RebalanceCause::GroupChanged, 2)
+    );
+    assert_eq!((second.revoked.len(), second.assigned.len()), (2, 1));
+    let seconds = [second.preparing, second.joining, second.taking];
+    assert_eq!(seconds.map(|took| took.as_secs()), [2, 7, 0]);
 }

@@ -13,7 +13,8 @@ mod types;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-pub(crate) use types::{Bid, MemberEvent, MemberSettings, RebalanceCause, Standing};
+pub use types::RebalanceCause;
+pub(crate) use types::{Bid, MemberEvent, MemberSettings, Standing};
 
 use self::actions::Beating;
 use self::heart::Heart;

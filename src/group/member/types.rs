@@ -34,7 +34,8 @@ pub(crate) struct MemberSettings {
 
 /// Why a consumer joins its group, once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RebalanceCause {
+#[non_exhaustive]
+pub enum RebalanceCause {
     /// It has subscribed.
     Subscribed,
     /// It has subscribed to other topics.

@@ -484,7 +484,7 @@ impl Role for Consumer {
                 assert!(!self.closed && !partitions.is_empty(), "{event:?}");
                 self.asked = deadline.map(|_| *id);
             }
-            ConsumerEvent::Ready | ConsumerEvent::Reset { .. } => {
+            ConsumerEvent::Ready | ConsumerEvent::Reset { .. } | ConsumerEvent::Rebalanced(_) => {
                 assert!(!self.closed, "{event:?}")
             }
             ConsumerEvent::PartitionError { error, .. } | ConsumerEvent::Problem(error) => {

@@ -176,6 +176,7 @@ impl Consumer {
             | ConsumerEvent::Committed { .. }
             | ConsumerEvent::CommittedOffsets { .. }
             | ConsumerEvent::Rebalance { .. }
+            | ConsumerEvent::Rebalanced(_)
             | ConsumerEvent::Response { .. }
             | ConsumerEvent::Problem(_) => {}
         }

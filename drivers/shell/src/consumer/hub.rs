@@ -2,7 +2,7 @@
 //!
 //! Must not block, nor read a batch: it lives behind the lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Context;
@@ -10,7 +10,7 @@ use std::task::Context;
 use klamm::{
     CommitOutcomes, CommittedOffsets, ConsumerCloseReport, ConsumerCommand, ConsumerEngine,
     ConsumerEvent, ConsumerReply, Error, ErrorKind, FoundOffsets, Instant, LentBatch, OpId,
-    RawResponse, ResetReason, TopicPartition,
+    RawResponse, RebalanceReport, ResetReason, TopicPartition,
 };
 
 use super::rebalance::{Notice, Notices};
@@ -33,6 +33,9 @@ pub struct Reset {
     pub why: ResetReason,
 }
 
+/// How many rebalances are remembered for a user who does not ask.
+const REPORTS_MAX: usize = 100;
+
 /// See the module.
 pub(crate) struct ConsumerHub {
     pub(super) waits: Waits,
@@ -41,6 +44,7 @@ pub(crate) struct ConsumerHub {
     problem: Option<Error>,
     resets: BTreeMap<TopicPartition, Reset>,
     pub(super) rebalances: Notices,
+    reports: VecDeque<RebalanceReport>,
     pub(super) offsets: Ops<FoundOffsets>,
     pub(super) commits: Ops<CommitOutcomes>,
     pub(super) committed: Ops<CommittedOffsets>,
@@ -58,6 +62,7 @@ impl ConsumerHub {
             problem: None,
             resets: BTreeMap::new(),
             rebalances: Notices::default(),
+            reports: VecDeque::new(),
             offsets: Ops::default(),
             commits: Ops::default(),
             committed: Ops::default(),
@@ -75,6 +80,11 @@ impl ConsumerHub {
     /// The positions that were moved since the last time this was asked.
     pub(super) fn take_resets(&mut self) -> Vec<Reset> {
         std::mem::take(&mut self.resets).into_values().collect()
+    }
+
+    /// The rebalances since the last time this was asked.
+    pub(super) fn take_reports(&mut self) -> Vec<RebalanceReport> {
+        std::mem::take(&mut self.reports).into()
     }
 
     /// Whether an error is to be told first.
@@ -131,6 +141,12 @@ impl Role for ConsumerHub {
                     deadline,
                 });
                 self.rebalances.wake(after);
+            }
+            ConsumerEvent::Rebalanced(report) => {
+                if self.reports.len() >= REPORTS_MAX {
+                    self.reports.pop_front();
+                }
+                self.reports.push_back(report);
             }
             ConsumerEvent::Offsets { op, found } => self.offsets.done(op, found, after),
             ConsumerEvent::Committed { op, outcomes } => self.commits.done(op, outcomes, after),

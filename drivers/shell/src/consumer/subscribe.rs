@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use klamm::{ConsumerCommand, Error, RebalanceListener};
+use klamm::{ConsumerCommand, Error, RebalanceListener, RebalanceReport};
 
 use super::Consumer;
 use super::rebalance::{self, Rebalance};
@@ -71,6 +71,13 @@ impl Consumer {
         let shared = Arc::clone(self.shared());
         (self.spawn)(Box::pin(rebalance::listen(shared, number, listener)));
         Ok(())
+    }
+
+    /// The rebalances that this member went through since the last time this was asked, the last hundred at the most: why,
+    /// what went and came, and how long each part took.
+    #[must_use]
+    pub fn take_rebalances(&self) -> Vec<RebalanceReport> {
+        self.shared().lock().role.take_reports()
     }
 
     /// Leaves the group, once partitions are let go of as in a rebalance. Then partitions can be assigned by hand.
