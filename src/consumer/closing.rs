@@ -2,6 +2,8 @@
 //!
 //! Must not know partitions' states.
 
+use alloc::vec;
+
 use super::lent::BatchId;
 use super::role::{ConsumerRole, Cx, Life, Pending, timers};
 use super::types::{ConsumerCloseReport, ConsumerEvent};
@@ -68,12 +70,20 @@ impl ConsumerRole {
     }
 
     pub(super) fn close(&mut self, deadline: Instant, cx: &mut Cx<'_>) -> OpId {
-        let op = match self.life {
-            Life::Open => self.begin_closing(cx),
+        let op = self.next_op();
+        match &mut self.life {
+            Life::Open => {
+                self.life = Life::Committing { closes: vec![op] };
+                self.begin_closing(cx);
+            }
             // Of several deadlines the earliest holds.
-            Life::Committing { op } | Life::Closing { op } => op,
-            Life::Closed { op } => return op,
-        };
+            Life::Committing { closes } | Life::Closing { closes } => closes.push(op),
+            Life::Closed { report } => {
+                let report = *report;
+                cx.emit(ConsumerEvent::Closed { op, report });
+                return op;
+            }
+        }
         let why = "closing has taken too long";
         cx.cluster.arm(
             deadline,
@@ -87,9 +97,7 @@ impl ConsumerRole {
         op
     }
 
-    fn begin_closing(&mut self, cx: &mut Cx<'_>) -> OpId {
-        let op = self.next_op();
-        self.life = Life::Committing { op };
+    fn begin_closing(&mut self, cx: &mut Cx<'_>) {
         self.end_sessions(cx);
         self.ready.clear();
         self.starving.clear();
@@ -116,7 +124,6 @@ impl ConsumerRole {
             self.leave_group("the consumer closes", cx);
         }
         self.pump_group(cx);
-        op
     }
 
     /// Closes the sockets, as soon as no commit is under way any more and the group knows that the member is gone.
@@ -128,22 +135,23 @@ impl ConsumerRole {
     }
 
     fn close_sockets(&mut self, cx: &mut Cx<'_>) {
-        if let Life::Committing { op } = self.life {
-            self.life = Life::Closing { op };
+        if let Life::Committing { closes } = &mut self.life {
+            let closes = core::mem::take(closes);
+            self.life = Life::Closing { closes };
             cx.cluster.close();
         }
     }
 
     /// The last socket is gone, or the deadline has come.
     pub(super) fn finish_closing(&mut self, cx: &mut Cx<'_>) {
-        if let (Life::Committing { .. }, Some(group)) = (self.life, &mut self.group) {
+        if let (Life::Committing { .. }, Some(group)) = (&self.life, &mut self.group) {
             group.close(&closed(), cx.cluster);
             self.pump_group(cx);
             self.stop_asking(cx);
             self.close_sockets(cx);
         }
-        if let Life::Closing { op } = self.life {
-            self.life = Life::Closed { op };
+        if let Life::Closing { closes } = &mut self.life {
+            let closes = core::mem::take(closes);
             let report = ConsumerCloseReport {
                 lent: self.lent.len(),
                 left_group: self
@@ -151,7 +159,10 @@ impl ConsumerRole {
                     .as_ref()
                     .is_none_or(|group| group.member().is_outside()),
             };
-            cx.emit(ConsumerEvent::Closed { op, report });
+            self.life = Life::Closed { report };
+            for op in closes {
+                cx.emit(ConsumerEvent::Closed { op, report });
+            }
         }
     }
 }

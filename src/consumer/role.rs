@@ -17,7 +17,7 @@ use super::partition::{Asking, Loading, Pause, State};
 use super::rebalance::{Course, Rebalance};
 use super::replica::is_fetching;
 use super::subscription::{Assigned, Subscription};
-use super::types::{ConsumerEvent, RebalanceListener};
+use super::types::{ConsumerCloseReport, ConsumerEvent, RebalanceListener};
 use crate::assignor::Assignor;
 use crate::budget::Category;
 use crate::client::{Context, Role};
@@ -92,18 +92,18 @@ pub(super) enum Reader {
 }
 
 /// How far the consumer is on its way to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Open,
-    /// Closing; commits that are under way are awaited.
+    /// Closing; commits that are under way are awaited. Each call has its own end.
     Committing {
-        op: OpId,
+        closes: Vec<OpId>,
     },
     Closing {
-        op: OpId,
+        closes: Vec<OpId>,
     },
     Closed {
-        op: OpId,
+        report: ConsumerCloseReport,
     },
 }
 

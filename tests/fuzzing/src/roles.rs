@@ -233,7 +233,8 @@ impl Role for Producer {
 pub(crate) struct Consumer {
     lent: Vec<LentBatch>,
     operations: Operations,
-    closing: Option<OpId>,
+    /// The calls to close that have not ended.
+    closing: BTreeSet<OpId>,
     closed: bool,
     read: u64,
     /// What was asked about rebalances last.
@@ -472,7 +473,7 @@ impl Role for Consumer {
             | ConsumerEvent::CommittedOffsets { op, .. }
             | ConsumerEvent::Response { op, .. } => self.operations.ended(*op),
             ConsumerEvent::Closed { op, .. } => {
-                assert!(self.closing == Some(*op) && !self.closed, "{event:?}");
+                assert!(self.closing.remove(op), "{event:?}");
                 self.closed = true;
             }
             ConsumerEvent::Rebalance {
@@ -504,16 +505,11 @@ impl Role for Consumer {
             drop(batch.bytes);
             engine.return_batch(returned, now).expect("it is lent");
         }
-        let op = engine.close(deadline, now);
-        assert!(
-            self.closing.is_none_or(|closing| closing == op),
-            "another close is another operation"
-        );
-        self.closing = Some(op);
+        assert!(self.closing.insert(engine.close(deadline, now)));
     }
 
     fn is_closed(&self) -> bool {
-        self.closed
+        self.closed && self.closing.is_empty()
     }
 
     #[cfg(test)]

@@ -50,6 +50,8 @@ pub(crate) struct ConsumerHub {
     pub(super) committed: Ops<CommittedOffsets>,
     pub(super) responses: Ops<Result<RawResponse, Error>>,
     pub(super) closes: Ops<ConsumerCloseReport>,
+    /// Nothing is handed out any more.
+    closed: bool,
     /// Counts what may have made lent batches stale. Readers look at it for every record, without the lock.
     pub(super) moves: Arc<AtomicU64>,
 }
@@ -68,6 +70,7 @@ impl ConsumerHub {
             committed: Ops::default(),
             responses: Ops::default(),
             closes: Ops::default(),
+            closed: false,
             moves,
         }
     }
@@ -153,6 +156,7 @@ impl Role for ConsumerHub {
             ConsumerEvent::CommittedOffsets { op, found } => self.committed.done(op, found, after),
             ConsumerEvent::Response { op, result } => self.responses.done(op, result, after),
             ConsumerEvent::Closed { op, report } => {
+                self.closed = true;
                 self.closes.done(op, report, after);
                 self.waits.wake_all(after);
             }
@@ -205,7 +209,7 @@ impl State<ConsumerHub> {
 
     /// What there is for a reader now.
     pub(super) fn next(&mut self, now: Instant) -> Found {
-        if self.is_stopped() {
+        if self.is_stopped() || self.role.closed {
             return Found::Trouble(Error::new(ErrorKind::Closed));
         }
         if let Some(error) = self.role.take_error() {

@@ -236,3 +236,34 @@ fn hours_without_records_and_hundreds_of_lost_connections_leave_nothing_behind()
     let record = town.block_on(consumer.recv()).expect("a record");
     assert_eq!(text(&record), "at last");
 }
+
+#[test]
+fn a_close_dropped_at_any_await_goes_on_and_commits_that_were_made_before_it_count() {
+    for network in NETWORKS {
+        for times in 0..6 {
+            let (mut town, consumer) = written(network, &["a", "b", "c"]);
+            from_the_beginning(&consumer);
+            town.block_on(consumer.recv()).expect("a record");
+            // Nobody hears how it ends, but it was made.
+            let mut commit = Box::pin(consumer.commit());
+            let _ = town.poll_times(commit.as_mut(), 1);
+            drop(commit);
+            let mut dropped = Box::pin(consumer.close(Duration::from_secs(5)));
+            let closed = town.poll_times(dropped.as_mut(), times).is_some();
+            drop(dropped);
+            // To ask again is not to begin again.
+            let report = town.block_on(consumer.close(Duration::from_secs(5)));
+            assert_eq!(report.expect("closed").lent, 0, "{closed}");
+            let error = town.block_on(consumer.recv()).expect_err("it is closed");
+            assert_eq!(*error.kind(), klamm::ErrorKind::Closed);
+
+            let next = town.consumer();
+            let committed = town.block_on(next.committed(&letters())).expect("told");
+            let offsets: Vec<_> = committed
+                .into_iter()
+                .map(|(_, found)| found.expect("no trouble").map(|found| found.offset))
+                .collect();
+            assert_eq!(offsets, [Some(1)], "{network:?}, dropped after {times}");
+        }
+    }
+}
