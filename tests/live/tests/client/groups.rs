@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::*;
 use klamm_live::foreign::Foreign;
 use klamm_live::java::{self, class};
-use klamm_live::kafka::Kafka;
+use klamm_live::kafka::{Kafka, Setup};
 use klamm_live::process::{Running, until};
 use klamm_tokio::{Consumer, ConsumerConfig, NewRecord, Tokio};
 
@@ -136,4 +136,31 @@ fn two_members_share_a_topic_with_java_and_librdkafka() {
         all_read(&written, &[&second], &[]);
         assert_eq!(second.owns(), 8);
     });
+}
+
+/// From the first release that is supported on: two members, one of which goes.
+#[test]
+fn members_of_a_group_on_every_release() {
+    for version in ["2.1.1", "2.8.2", "3.9.1"] {
+        let kafka = &Kafka::set_up(&Setup {
+            version: Some(version),
+            properties: &[("group.initial.rebalance.delay.ms", "200")],
+            ..Setup::default()
+        });
+        let topic = &kafka.topic("shared", PARTITIONS);
+        run(async {
+            let first = Member::join(kafka, topic, "surveyors");
+            owned(&[(&first, 8)]);
+            let second = Member::join(kafka, topic, "surveyors");
+            owned(&[(&first, 4), (&second, 4)]);
+            let written = write(kafka, topic, "two members").await;
+            all_read(&written, &[&first, &second], &[]);
+            let report = within("a close", first.consumer.close(Duration::from_secs(20)));
+            assert!(report.await.expect("closed").left_group, "{version}");
+            owned(&[(&second, 8)]);
+            let written = write(kafka, topic, "one member").await;
+            all_read(&written, &[&second], &[]);
+            println!("{version}: well");
+        });
+    }
 }
