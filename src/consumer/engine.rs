@@ -312,7 +312,7 @@ impl ConsumerEngine {
     }
 
     /// Closes the consumer: nothing more is handed out, positions stay readable, and [`ConsumerEvent::Closed`] is the
-    /// last event, not later than `deadline`. Closing twice gives the same operation.
+    /// last event, not later than `deadline`. Each call is an operation of its own, with its own end.
     pub fn close(&mut self, deadline: Instant, now: Instant) -> OpId {
         self.client.step(now, |role, cx| role.close(deadline, cx))
     }
