@@ -5,6 +5,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod assignor;
 mod budget;
 #[cfg(any(test, feature = "models"))]
 mod choices;
@@ -67,7 +68,6 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
-pub use group::assignor;
 pub use group::{
     CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata, RebalanceCause,
 };

@@ -28,7 +28,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine",
         &["error", "record", "sasl", "secret", "time", "wire"],
     ),
-    ("config", &["error", "record", "sasl", "secret", "time"]),
+    // Whom partitions go to; its names are settings.
+    ("assignor", &["engine", "messages", "wire"]),
+    (
+        "config",
+        &["assignor", "error", "record", "sasl", "secret", "time"],
+    ),
     // One TCP connection; then whom to ask.
     (
         "connection",
@@ -81,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "group",
         &[
+            "assignor",
             "cluster",
             "engine",
             "error",
@@ -118,6 +124,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "consumer",
         &[
+            "assignor",
             "budget",
             "choices",
             "client",

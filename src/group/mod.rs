@@ -2,9 +2,8 @@
 //!
 //! It owns the coordinator as a leased fact, the way into the group and out of it, and commits and questions about
 //! committed offsets from hand-in to their one result. It must not know partitions' states or fetching: it is told
-//! offsets, says what is assigned, and asks the cluster to send requests. The assignors are pure functions beside it.
+//! offsets, says what is assigned, and asks the cluster to send requests. The assignors are pure functions below it.
 
-pub mod assignor;
 mod commit;
 mod coordinator;
 mod lane;

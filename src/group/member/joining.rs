@@ -9,11 +9,11 @@ use super::heart::Heart;
 use super::leader::Leadership;
 use super::types::{Bid, MemberEvent, RebalanceCause};
 use super::{Asking, CONSUMER, Member, State, ask, refused};
+use crate::assignor::{Assignor, LastAssignment, Subscription, decode_assignment};
 use crate::cluster::{Answer, Cluster, FailureCause, RequestError, SendOptions};
 use crate::engine::NodeId;
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
-use crate::group::assignor::{Assignor, LastAssignment, Subscription, decode_assignment};
 use crate::group::lane::{Next, open};
 use crate::messages::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, SyncGroupRequest,

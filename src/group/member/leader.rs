@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::assignor::{Assignor, Member, Subscription, Topics, encode_assignment};
 use crate::cluster::{Cluster, TopicState};
 use crate::engine::TopicHandle;
 use crate::error_code::ErrorCode;
-use crate::group::assignor::{Assignor, Member, Subscription, Topics, encode_assignment};
 use crate::messages::{JoinGroupResponseMember, SyncGroupRequestAssignment};
 use crate::wire::{DecodeError, EncodeError, Str};
 

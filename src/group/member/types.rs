@@ -6,9 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::assignor::Assignor;
 use crate::engine::{TopicHandle, TopicPartition};
 use crate::error::Error;
-use crate::group::assignor::Assignor;
 use crate::random::Backoff;
 use crate::time::Duration;
 use crate::wire::Str;
