@@ -14,6 +14,9 @@ use crate::sasl::SaslMechanism;
 use crate::secret::Secret;
 use crate::time::Duration;
 
+/// The longest text that a request can carry: its length is an i16.
+pub(super) const LONGEST_TEXT: usize = 32_767;
+
 /// One entry of `bootstrap.servers`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Server {
@@ -149,7 +152,7 @@ impl CommonConfig {
         if self.bootstrap_servers.len() > usize::from(u16::MAX) {
             return Err(config_error("bootstrap.servers", "at most 65,535 entries"));
         }
-        if self.client_id.len() > 32_767 {
+        if self.client_id.len() > LONGEST_TEXT {
             return Err(config_error("client.id", "at most 32,767 bytes"));
         }
         if self.memory_budget < 1 << 20 {

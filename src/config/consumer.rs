@@ -5,10 +5,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::property::{
-    Configuration, EffectiveSetting, SettingDescription, config_error, describe_in, effective_in,
-    property_functions, set_in,
-};
+use super::common::LONGEST_TEXT;
+use super::property::{Configuration, Setting, config_error, property_functions};
 use super::value::Value;
 use super::{CommonConfig, ProducerConfig, settings};
 use crate::assignor::Assignor;
@@ -236,32 +234,19 @@ impl ConsumerConfig {
         }
         Ok(())
     }
-
-    pub(super) fn has(name: &str) -> bool {
-        Self::TABLE
-            .iter()
-            .any(|setting| setting.name == name || setting.aliases.contains(&name))
-    }
 }
 
 property_functions!(ConsumerConfig);
 
 impl Configuration for ConsumerConfig {
-    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
-        set_in(Self::TABLE, self, name, text)
-            .or_else(|| set_in(CommonConfig::TABLE, &mut self.common, name, text))
+    const OWN: &'static [Setting<Self>] = Self::TABLE;
+
+    fn common(&self) -> &CommonConfig {
+        &self.common
     }
 
-    fn describe() -> Vec<SettingDescription> {
-        let mut all = describe_in(CommonConfig::TABLE);
-        all.extend(describe_in(Self::TABLE));
-        all
-    }
-
-    fn effective(&self) -> Vec<EffectiveSetting> {
-        let mut all = effective_in(CommonConfig::TABLE, &self.common);
-        all.extend(effective_in(Self::TABLE, self));
-        all
+    fn common_mut(&mut self) -> &mut CommonConfig {
+        &mut self.common
     }
 
     fn of_another_role(name: &str) -> Option<&'static str> {
@@ -280,7 +265,7 @@ impl Configuration for ConsumerConfig {
             ("group.id", &self.group_id),
             ("group.instance.id", &self.group_instance_id),
         ] {
-            if text.len() > 32_767 {
+            if text.len() > LONGEST_TEXT {
                 return Err(config_error(key, "at most 32,767 bytes"));
             }
         }

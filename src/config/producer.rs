@@ -3,12 +3,8 @@
 //! Must not know the producer.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use super::property::{
-    Configuration, EffectiveSetting, SettingDescription, config_error, describe_in, effective_in,
-    property_functions, set_in,
-};
+use super::property::{Configuration, Setting, config_error, property_functions};
 use super::value::Value;
 use super::{CommonConfig, ConsumerConfig, settings};
 use crate::error::Error;
@@ -129,21 +125,14 @@ impl ProducerConfig {
 property_functions!(ProducerConfig);
 
 impl Configuration for ProducerConfig {
-    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
-        set_in(Self::TABLE, self, name, text)
-            .or_else(|| set_in(CommonConfig::TABLE, &mut self.common, name, text))
+    const OWN: &'static [Setting<Self>] = Self::TABLE;
+
+    fn common(&self) -> &CommonConfig {
+        &self.common
     }
 
-    fn describe() -> Vec<SettingDescription> {
-        let mut all = describe_in(CommonConfig::TABLE);
-        all.extend(describe_in(Self::TABLE));
-        all
-    }
-
-    fn effective(&self) -> Vec<EffectiveSetting> {
-        let mut all = effective_in(CommonConfig::TABLE, &self.common);
-        all.extend(effective_in(Self::TABLE, self));
-        all
+    fn common_mut(&mut self) -> &mut CommonConfig {
+        &mut self.common
     }
 
     fn of_another_role(name: &str) -> Option<&'static str> {
@@ -194,12 +183,6 @@ impl Configuration for ProducerConfig {
 }
 
 impl ProducerConfig {
-    pub(super) fn has(name: &str) -> bool {
-        Self::TABLE
-            .iter()
-            .any(|setting| setting.name == name || setting.aliases.contains(&name))
-    }
-
     fn check_levels(&self) -> Result<(), Error> {
         for (key, codec, level) in [
             (

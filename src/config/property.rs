@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::CommonConfig;
 use super::nearest::nearest;
 use crate::error::{Error, ErrorKind, printable};
 
@@ -18,6 +19,12 @@ pub(super) struct Setting<C> {
     pub(super) type_name: &'static str,
     pub(super) set: fn(&mut C, &str) -> Result<(), String>,
     pub(super) get: fn(&C) -> String,
+}
+
+impl<C> Setting<C> {
+    fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
 }
 
 /// What the reference says of a setting.
@@ -74,18 +81,10 @@ const NOT_NEEDED: &[(&str, &str)] = &[
 
 /// Keys that Kafka's clients have and this one cannot honour yet: silence would be a lie.
 const NOT_YET: &[&str] = &[
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "group.id",
-    "group.instance.id",
     "group.protocol",
     "group.remote.assignor",
-    "heartbeat.interval.ms",
     "interceptor.classes",
-    "max.poll.interval.ms",
-    "partition.assignment.strategy",
     "sasl.jaas.config",
-    "session.timeout.ms",
     "ssl.endpoint.identification.algorithm",
     "ssl.key.password",
     "ssl.keystore.location",
@@ -95,21 +94,46 @@ const NOT_YET: &[&str] = &[
 ];
 
 /// A configuration whose settings are in tables.
-pub(super) trait Configuration: Default {
-    /// Sets `name`; `None` where no table has it.
-    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>>;
-    /// Every setting, described.
-    fn describe() -> Vec<SettingDescription>;
-    /// Every setting, with its value.
-    fn effective(&self) -> Vec<EffectiveSetting>;
+pub(super) trait Configuration: Default + 'static {
+    /// The settings of this kind of client alone.
+    const OWN: &'static [Setting<Self>];
+    /// Those that every kind has.
+    fn common(&self) -> &CommonConfig;
+    /// The same, to be set.
+    fn common_mut(&mut self) -> &mut CommonConfig;
     /// Settings that belong to another kind of client.
     fn of_another_role(name: &str) -> Option<&'static str>;
     /// The checks between settings.
     fn check(&self) -> Result<(), Error>;
+
+    /// Sets `name`; `None` where no table has it.
+    fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+        set_in(Self::OWN, self, name, text)
+            .or_else(|| set_in(CommonConfig::TABLE, self.common_mut(), name, text))
+    }
+
+    /// Every setting, described.
+    fn describe() -> Vec<SettingDescription> {
+        let mut all = describe_in(CommonConfig::TABLE);
+        all.extend(describe_in(Self::OWN));
+        all
+    }
+
+    /// Every setting, with its value.
+    fn effective(&self) -> Vec<EffectiveSetting> {
+        let mut all = effective_in(CommonConfig::TABLE, self.common());
+        all.extend(effective_in(Self::OWN, self));
+        all
+    }
+
+    /// Whether a setting is one of this kind of client alone.
+    fn has(name: &str) -> bool {
+        Self::OWN.iter().any(|setting| setting.is_named(name))
+    }
 }
 
 /// Finds `name` in one table and sets it.
-pub(super) fn set_in<C>(
+fn set_in<C>(
     table: &[Setting<C>],
     config: &mut C,
     name: &str,
@@ -117,12 +141,12 @@ pub(super) fn set_in<C>(
 ) -> Option<Result<(), String>> {
     table
         .iter()
-        .find(|setting| setting.name == name || setting.aliases.contains(&name))
+        .find(|setting| setting.is_named(name))
         .map(|setting| (setting.set)(config, text.trim()))
 }
 
 /// The rows of one table, described.
-pub(super) fn describe_in<C: Default>(table: &'static [Setting<C>]) -> Vec<SettingDescription> {
+fn describe_in<C: Default>(table: &'static [Setting<C>]) -> Vec<SettingDescription> {
     let defaults = C::default();
     table
         .iter()
@@ -137,10 +161,7 @@ pub(super) fn describe_in<C: Default>(table: &'static [Setting<C>]) -> Vec<Setti
 }
 
 /// The rows of one table, with their values.
-pub(super) fn effective_in<C: Default>(
-    table: &'static [Setting<C>],
-    config: &C,
-) -> Vec<EffectiveSetting> {
+fn effective_in<C: Default>(table: &'static [Setting<C>], config: &C) -> Vec<EffectiveSetting> {
     let defaults = C::default();
     table
         .iter()

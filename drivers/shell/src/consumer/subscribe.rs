@@ -20,6 +20,9 @@ impl Consumer {
     /// does not come for its records for `max.poll.interval.ms`: then the next read tells so
     /// ([`ErrorKind::PollIntervalExceeded`](klamm::ErrorKind::PollIntervalExceeded)), and joins again.
     ///
+    /// Where several tasks read from one consumer, a read of one of them counts what the others were handed before as dealt
+    /// with: they should set `enable.auto.commit=false` and [`commit_offsets`](Self::commit_offsets) of what each has done.
+    ///
     /// # Errors
     /// There is no `group.id` ([`ErrorKind::NoGroupId`](klamm::ErrorKind::NoGroupId)), a name cannot be, partitions are
     /// assigned by hand, or the consumer is closed. Nothing changes. Trouble with the group is told by the next read.
