@@ -118,8 +118,11 @@ pub enum ErrorKind {
     Closed,
     /// The call itself is wrong: an unknown handle, a batch returned twice.
     Misuse,
-    /// A codec failed, or is not compiled in.
-    Compression,
+    /// A codec that this build does not have.
+    NotCompiled {
+        /// Its name, which is that of the Cargo feature, too.
+        codec: &'static str,
+    },
 }
 
 /// On the way to an answer, how far it came.
@@ -339,7 +342,7 @@ impl Error {
             | ErrorKind::Unauthenticated
             | ErrorKind::Closed
             | ErrorKind::Misuse
-            | ErrorKind::Compression => false,
+            | ErrorKind::NotCompiled { .. } => false,
         }
     }
 
@@ -368,7 +371,7 @@ impl Error {
             | ErrorKind::NotAssigned
             | ErrorKind::Unauthenticated
             | ErrorKind::Misuse
-            | ErrorKind::Compression => false,
+            | ErrorKind::NotCompiled { .. } => false,
         }
     }
 }
@@ -411,7 +414,7 @@ impl fmt::Display for ErrorKind {
             Self::NotAssigned => f.write_str("not assigned"),
             Self::Closed => f.write_str("the client is closed"),
             Self::Misuse => f.write_str("the call is wrong"),
-            Self::Compression => f.write_str("compression failed"),
+            Self::NotCompiled { codec } => write!(f, "{codec} is not compiled in"),
         }
     }
 }

@@ -230,7 +230,7 @@ fn what_a_broker_cannot_take() {
             ),
             (
                 NewRecord::to("t").value(&"x".repeat(2 << 20)),
-                "RecordTooLarge |  | producing | t | raise `max.request.size`, or send smaller records",
+                "RecordTooLarge |  | producing | t-0 | raise `max.request.size`, or send smaller records",
             ),
             (
                 NewRecord::to("narrow").value(&"x".repeat(20_000)),

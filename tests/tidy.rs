@@ -205,9 +205,13 @@ impl Source {
 
     /// Without the unit tests at its end.
     fn product_lines(&self) -> usize {
-        self.text
-            .lines()
-            .position(|line| line.trim() == "#[cfg(test)]")
+        let lines: Vec<&str> = self.text.lines().collect();
+        let begins_tests = |pair: &[&str]| {
+            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+        };
+        lines
+            .windows(2)
+            .position(begins_tests)
             .unwrap_or(usize::MAX)
     }
 }

@@ -35,9 +35,7 @@ any_version! {
     OffsetForLeaderEpochRequest
     // Version 6 (KIP-939) is not a stable one.
     InitProducerIdRequest
-    // Transactions of the first protocol end before EndTxn 5 and TxnOffsetCommit 5 (KIP-890): the features of the
-    // cluster decide, not the request.
-    AddOffsetsToTxnRequest EndTxnRequest TxnOffsetCommitRequest
+    AddOffsetsToTxnRequest
 }
 
 /// Names and ids are ignorable, as each stands for the other: where ids replace names, a topic without an id would
@@ -49,9 +47,30 @@ fn by_name_before(ids_since: i16, mut ids: impl Iterator<Item = Uuid>) -> Versio
     }
 }
 
+/// What the first protocol of transactions speaks: from the next version on, a broker takes a request for one of the
+/// second, which only the features of a cluster allow (KIP-890).
+fn first_transaction_protocol(last: i16) -> VersionRange {
+    VersionRange::from_bounds(..=last)
+}
+
+impl Capability for EndTxnRequest {
+    fn capable(&self) -> VersionRange {
+        first_transaction_protocol(4)
+    }
+}
+
+impl Capability for TxnOffsetCommitRequest {
+    fn capable(&self) -> VersionRange {
+        first_transaction_protocol(4)
+    }
+}
+
 impl Capability for ProduceRequest {
     fn capable(&self) -> VersionRange {
-        by_name_before(13, self.topic_data.iter().map(|topic| topic.topic_id))
+        match self.transactional_id {
+            Some(_) => first_transaction_protocol(11),
+            None => by_name_before(13, self.topic_data.iter().map(|topic| topic.topic_id)),
+        }
     }
 }
 
@@ -141,6 +160,13 @@ mod tests {
         };
         assert_eq!(capable(&produce(&[ID, ID])), "0+");
         assert_eq!(capable(&produce(&[ID, Uuid::ZERO])), "0-12");
+        let transactional = ProduceRequest {
+            transactional_id: Some("payments".into()),
+            ..produce(&[])
+        };
+        assert_eq!(capable(&transactional), "0-11");
+        assert_eq!(capable(&EndTxnRequest::default()), "0-4");
+        assert_eq!(capable(&TxnOffsetCommitRequest::default()), "0-4");
 
         let fetch = |asked: Uuid, forgotten: Uuid| FetchRequest {
             topics: vec![FetchTopic {

@@ -242,7 +242,7 @@ impl Cluster {
         match slot.link {
             Link::Resolving { id, .. } => {
                 self.lookups.remove(&id);
-                let after = self.settings.setup_timeout.initial;
+                let after = self.now.since(slot.since);
                 let error = self.unresolved(key, ErrorKind::TimedOut { after });
                 self.attempt_failed(key, error);
             }

@@ -9,7 +9,7 @@ use super::value::Value;
 use super::{CommonConfig, ConsumerConfig, settings};
 use crate::error::Error;
 use crate::record::Codec;
-use crate::record::compression::{is_level, levels};
+use crate::record::compression::{is_compiled, is_level, levels};
 use crate::time::Duration;
 
 /// Whose confirmation makes a record `Delivered`.
@@ -141,6 +141,16 @@ impl Configuration for ProducerConfig {
 
     fn check(&self) -> Result<(), Error> {
         self.common.check()?;
+        if !is_compiled(self.compression) {
+            let codec = self.compression;
+            let error = config_error(
+                "compression.type",
+                format_args!("{codec} is not compiled in"),
+            );
+            return Err(error.with_hint(alloc::format!(
+                "build klamm with its Cargo feature `{codec}`"
+            )));
+        }
         if self.enable_idempotence && self.acks != Acks::All {
             return Err(config_error("acks", "must be `all` with enable.idempotence=true")
                 .with_hint("set acks=all, or enable.idempotence=false and accept that retries may write twice"));

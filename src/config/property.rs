@@ -223,7 +223,7 @@ fn unknown<C: Configuration>(name: &str) -> Error {
     match nearest(name, names.into_iter()) {
         Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
         None => error.with_hint(
-            "`ProducerConfig::describe` and `ConsumerConfig::describe` list every setting"
+            "`ProducerConfig::settings` and `ConsumerConfig::settings` list every setting"
                 .to_string(),
         ),
     }
@@ -237,7 +237,11 @@ pub(super) fn lines(text: &str) -> Result<Vec<(&str, &str)>, Error> {
         .map(|line| {
             line.split_once('=')
                 .map(|(name, value)| (name.trim(), value.trim()))
-                .ok_or_else(|| config_error(line, "a line must read `name=value`"))
+                // Java takes `name: value` too: what follows the name may be a password.
+                .ok_or_else(|| {
+                    let name = line.split([':', ' ', '\t']).next().unwrap_or_default();
+                    config_error(name, "a line must read `name=value`")
+                })
         })
         .collect()
 }

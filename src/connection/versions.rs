@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use crate::messages::{self, ApiVersionsResponse};
 use crate::wire::{ApiKey, Request, VersionRange};
 
-/// The version ranges of one connection's peer; another connection of the same broker may have others (N8).
+/// The version ranges of one connection's peer; another connection of the same broker may have others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versions(BTreeMap<ApiKey, VersionRange>);
 

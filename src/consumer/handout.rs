@@ -164,6 +164,10 @@ impl ConsumerRole {
         let rest_left = next < head.next.offset;
         match returned.end {
             ReturnEnd::Corrupt(corruption) => self.on_corrupt(slot, head, next, &corruption, cx),
+            ReturnEnd::NotCompiled { codec } => {
+                let error = partition.place(not_compiled(codec), Step::Fetch);
+                self.block(slot, error, cx);
+            }
             ReturnEnd::Exhausted { needed } if rest_left => {
                 partition.supply.put_back();
                 let needed = needed.max(lent.allowance.saturating_add(1));
@@ -308,6 +312,13 @@ impl ConsumerRole {
             (false, Hand::Empty | Hand::Offered(_) | Hand::Lent(..)) => {}
         }
     }
+}
+
+fn not_compiled(codec: Codec) -> Error {
+    let codec = codec.name();
+    Error::new(ErrorKind::NotCompiled { codec }).with_hint(alloc::format!(
+        "build klamm with its Cargo feature `{codec}`"
+    ))
 }
 
 impl Partition {

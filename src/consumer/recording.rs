@@ -14,6 +14,7 @@ use super::types::{
 };
 use crate::engine::{Engine, OpId, TopicPartition};
 use crate::group::OffsetAndMetadata;
+use crate::record::Codec;
 use crate::recording::{Decoder, Encoder, Recordable, RecordingError};
 use crate::time::Instant;
 
@@ -364,6 +365,10 @@ fn put_return(returned: &Return, out: &mut Encoder<'_>) {
             out.put_u8(3);
             out.put_bytes(alloc::format!("{corruption}").as_bytes());
         }
+        ReturnEnd::NotCompiled { codec } => {
+            out.put_u8(4);
+            out.put_u8(codec.id());
+        }
     }
 }
 
@@ -378,6 +383,9 @@ fn get_return(from: &mut Decoder<'_>) -> Result<Return, RecordingError> {
                 needed: usize::try_from(from.get_u64()?).unwrap_or(usize::MAX),
             },
             3 => ReturnEnd::Corrupt(Corruption::Compression(String::from(from.get_str()?))),
+            4 => ReturnEnd::NotCompiled {
+                codec: Codec::from_id(from.get_u8()?).ok_or_else(|| from.error("a codec"))?,
+            },
             _ => return Err(from.error("how reading ended")),
         },
     })
@@ -478,6 +486,7 @@ mod tests {
             ConsumerCommand::Return(returned(ReturnEnd::Read)),
             ConsumerCommand::Return(returned(ReturnEnd::Abandoned)),
             ConsumerCommand::ReturnAndNext(returned(ReturnEnd::Exhausted { needed: 77 })),
+            ConsumerCommand::Return(returned(ReturnEnd::NotCompiled { codec: Codec::Zstd })),
             ConsumerCommand::Return(returned(ReturnEnd::Corrupt(Corruption::Compression(
                 "bad".into(),
             )))),

@@ -13,7 +13,7 @@ use super::lent::BatchId;
 use crate::engine::{OpId, RawResponse, TopicHandle, TopicPartition};
 use crate::error::Error;
 use crate::group::{CommitOutcomes, CommittedOffsets, RebalanceCause};
-use crate::record::{BatchError, RecordError};
+use crate::record::{BatchError, Codec, RecordError};
 use crate::time::{Duration, Instant};
 
 /// Where reading begins.
@@ -113,6 +113,11 @@ pub enum ReturnEnd {
     Read,
     /// The batch is damaged from `next` on: the position stays there, and the partition is blocked until a seek.
     Corrupt(Corruption),
+    /// The reader cannot decompress it: the position stays, and the partition is blocked until a seek.
+    NotCompiled {
+        /// What it is compressed with.
+        codec: Codec,
+    },
     /// It decompresses to more than its allowance, to `needed` bytes at the least: it is lent again with more.
     Exhausted {
         /// How much it needs at the least.

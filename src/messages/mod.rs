@@ -142,6 +142,14 @@ macro_rules! table {
                 // The definitions' own numbers say the same.
                 assert!(matches!(<$request as Message>::API, Some(ApiKey(key)) if key == ApiKey::$key.0));
                 assert!(matches!(<$response as Message>::API, Some(ApiKey(key)) if key == ApiKey::$key.0));
+                // The table has one range for both.
+                let (asked, answered) = (<$request as Message>::VERSIONS, <$response as Message>::VERSIONS);
+                assert!(asked.min == answered.min && asked.max == answered.max);
+                assert!(match (<$request as Message>::FLEXIBLE_FROM, <$response as Message>::FLEXIBLE_FROM) {
+                    (Some(asked), Some(answered)) => asked == answered,
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                });
             };
 
             impl Request for $request {
@@ -153,6 +161,15 @@ macro_rules! table {
 }
 
 for_each_api!(table);
+
+// `api` looks a number up by halves.
+const _: () = {
+    let mut at = 1;
+    while at < APIS.len() {
+        assert!(APIS[at - 1].key.0 < APIS[at].key.0);
+        at += 1;
+    }
+};
 
 /// The stable versions of `R`, from its line of the table. Where there is none, nothing compiles.
 pub(crate) const fn stable_versions<R: Request>() -> VersionRange {

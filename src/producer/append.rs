@@ -326,12 +326,14 @@ impl Producer {
     }
 
     fn refuse(&self, id: SlotId, error: Error, cx: &Cx<'_>) -> AppendError {
-        let topic = self.slot(id).and_then(|slot| cx.cluster.topic(slot.topic));
-        let error = error.in_step(Step::Produce);
-        AppendError::Refused(match topic {
-            Some(topic) => error.on_topic(&topic.name),
-            None => error,
-        })
+        let mut error = error.in_step(Step::Produce);
+        if let Some(slot) = self.slot(id) {
+            error = error.on_partition(slot.index);
+            if let Some(topic) = cx.cluster.topic(slot.topic) {
+                error = error.on_topic(&topic.name);
+            }
+        }
+        AppendError::Refused(error)
     }
 
     /// There is no memory: what is there is sent, however little it is.

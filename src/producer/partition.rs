@@ -419,10 +419,10 @@ impl Partition {
             let error = Error::new(ErrorKind::TimedOut {
                 after: rules.delivery_timeout,
             })
-            .with_hint("`delivery.timeout.ms` is over");
+            .with_hint("raise `delivery.timeout.ms`, or see why the leader does not answer");
             match trouble {
                 Some(trouble) => error.caused_by("the leader cannot be reached", trouble),
-                None => error,
+                None => error.with_detail("`delivery.timeout.ms` is over"),
             }
         };
         self.give_up(

@@ -105,6 +105,18 @@ async fn read(consumer: Consumer, written: Arc<OnceLock<u64>>) -> u64 {
             *next += 1;
         }
     }
+    // A record that is doubled at the end would lie behind all that was read.
+    let all = consumer.assignment();
+    let ends = within("the ends are told", consumer.end_offsets(&all)).await;
+    for (place, end) in ends.expect("told") {
+        let end = end.expect("no trouble").expect("an end").offset;
+        let partition = usize::try_from(place.partition).expect("one of three");
+        assert_eq!(
+            u64::try_from(end),
+            Ok(next[partition]),
+            "the end of {place}"
+        );
+    }
     next.iter().sum()
 }
 

@@ -2,6 +2,7 @@
 
 use klamm::VersionRange;
 use klamm::messages::*;
+use klamm::wire::header::{RequestHeader, ResponseHeader};
 use klamm::wire::{Description, FieldDescription, Message};
 use klamm_live::schemas;
 use serde_json::Value;
@@ -100,12 +101,30 @@ fn a_changed_schema_is_noticed() {
     );
 }
 
-const EMBEDDED: [&str; 4] = [
+const EMBEDDED: [&str; 6] = [
     "ConsumerProtocolAssignment",
     "ConsumerProtocolSubscription",
     "ControlRecordTypeSchema",
     "EndTxnMarker",
+    "RequestHeader",
+    "ResponseHeader",
 ];
+
+/// The type of the one string that is never flexible.
+const NEVER_FLEXIBLE: &str = "ClientId";
+
+/// The same as the schemas have it, where a type says more.
+fn as_in_schemas(defined: &FieldDescription) -> FieldDescription {
+    let mut defined = defined.clone();
+    if defined.type_name == NEVER_FLEXIBLE {
+        defined.type_name = "Option<Str>";
+        defined.nullable = Some(VersionRange::ANY);
+        let inner = defined.default.strip_prefix("ClientId(");
+        let inner = inner.and_then(|default| default.strip_suffix(')'));
+        defined.default = inner.expect("a name").to_owned();
+    }
+    defined
+}
 
 fn definitions() -> Vec<Description> {
     let mut definitions = vec![
@@ -113,6 +132,8 @@ fn definitions() -> Vec<Description> {
         ConsumerProtocolSubscription::description(),
         ControlRecordTypeSchema::description(),
         EndTxnMarker::description(),
+        RequestHeader::description(),
+        ResponseHeader::description(),
     ];
     macro_rules! describe {
         ($($key:ident $request:ident $response:ident,)*) => {
@@ -258,6 +279,15 @@ fn default(field: &Value, nullable: bool) -> Option<String> {
     })
 }
 
+/// The default that the definition says. A secret is never printed; that its default is empty, the golden messages show.
+fn printed_default(defined: &FieldDescription) -> String {
+    let empty = match defined_type(defined).1 {
+        "Str" => "\"\"",
+        _ => "b\"\"",
+    };
+    defined.default.replace("(secret)", empty)
+}
+
 /// Adds a line for each difference between a schema and a definition.
 fn compare(schema: &Value, definition: &Description, differences: &mut Vec<String>) {
     let valid = versions(text(schema, "validVersions")).expect("versions");
@@ -355,6 +385,8 @@ impl Place<'_> {
         differences: &mut Vec<String>,
     ) {
         let path = format!("{}.{}", self.path, defined.name);
+        let never_flexible = defined.type_name == NEVER_FLEXIBLE;
+        let defined = &as_in_schemas(defined);
         let mut differ = |what: &str, said: String, defined: String| {
             if said != defined {
                 differences.push(format!("{path}: {what} {said}, defined as {defined}"));
@@ -366,6 +398,11 @@ impl Place<'_> {
             "versions",
             format!("{:?}", Some(there)),
             format!("{defined_there:?}"),
+        );
+        differ(
+            "never flexible",
+            (said["flexibleVersions"] == "none").to_string(),
+            never_flexible.to_string(),
         );
         let nullable = self
             .of(said["nullableVersions"].as_str().unwrap_or("none"))
@@ -389,13 +426,7 @@ impl Place<'_> {
             format!("{:?}", defined.tag.map(u64::from)),
         );
         if let Some(default) = default(said, nullable.is_some()) {
-            let empty = match defined_type(defined).1 {
-                "Str" => "\"\"",
-                _ => "b\"\"",
-            };
-            // A secret is never printed; that its default is empty, the golden messages show.
-            let printed = defined.default.replace("(secret)", empty);
-            differ("default", default, printed);
+            differ("default", default, printed_default(defined));
         }
         // It matters only where a version lacks the field.
         if there != self.versions {

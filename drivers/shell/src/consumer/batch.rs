@@ -179,6 +179,9 @@ impl Batch {
                 if let DecompressError::Exhausted { needed } = error {
                     return Err(ReturnEnd::Exhausted { needed });
                 }
+                if let DecompressError::NotCompiled { codec } = error {
+                    return Err(ReturnEnd::NotCompiled { codec });
+                }
                 let why = Corruption::Compression(error.to_string());
                 Err(ReturnEnd::Corrupt(why))
             }
