@@ -421,3 +421,24 @@ fn nothing_is_left_for_later() {
     }
     assert_none("work that was left for later", &offences);
 }
+
+#[test]
+fn the_tests_that_failures_name_exist() {
+    let failures = fs::read_to_string(root().join("tests/FAILURES.md")).expect("a file");
+    let all: String = ["src", "drivers", "tests", "examples"]
+        .into_iter()
+        .flat_map(sources)
+        .map(|source| source.text)
+        .collect();
+    let missing: Vec<String> = failures
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| {
+            name.len() >= 20 && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+        })
+        .filter(|name| !all.contains(&format!("fn {name}(")))
+        .map(str::to_owned)
+        .collect();
+    assert_none("tests that do not exist", &missing);
+}
