@@ -1,7 +1,9 @@
 //! Batches that Kafka's own Java classes wrote are read exactly, and Java reads what Klamm writes.
 //!
 //! `tests/fixtures/batches.txt` was written by `tests/fixtures/Batches.java`. `tests/fixtures/ours.txt` holds batches
-//! that Klamm wrote, and what the same program read in them; `tests/fixtures/foreign.txt` those that librdkafka and
+//! that Klamm wrote, and what the same program read in them; they are written anew by
+//! `KLAMM_OURS_TO=ours.hex cargo test -p klamm --test fixtures` (again with `--features zstd-c` for those of the C library),
+//! and `java … Batches read <ours.hex`. `tests/fixtures/foreign.txt` those that librdkafka and
 //! franz-go wrote to a broker, as `tests/live/tests/whole_records.rs` had them do.
 #![cfg(all(
     feature = "gzip",
@@ -13,10 +15,10 @@
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
-use klamm::record::compression::{DecompressBuffer, Decompressor};
+use klamm::record::compression::{Compressor, DecompressBuffer, Decompressor};
 use klamm::record::control::{TransactionEnd, end_transaction_marker};
 use klamm::record::{
-    BatchBuilder, BatchProducer, BatchView, Batches, HeaderRef, Headers, RecordRef, Records,
+    BatchBuilder, BatchProducer, BatchView, Batches, Codec, HeaderRef, Headers, RecordRef, Records,
     TimestampType, rewrite,
 };
 
@@ -68,24 +70,28 @@ fn show(bytes: Option<&[u8]>) -> String {
 
 /// A file as the Java program prints it, from what we read.
 fn describe(file: &'static str) -> String {
-    let (mut text, mut decompressor, mut buffer) =
-        (String::new(), Decompressor::new(), DecompressBuffer::new());
+    let mut text = String::new();
     for (name, bytes) in batches(file) {
         writeln!(text, "= {name}\n{}", hex(&bytes)).expect("text grows");
-        for batch in Batches::new(&bytes) {
-            let batch = batch.expect(name);
-            batch.check_crc().expect(name);
-            let header = batch.header();
-            decompressor
-                .decompress(header.codec(), batch.records_area(), &mut buffer, 1 << 20)
-                .expect(name);
-            describe_header(&mut text, &batch);
-            for record in Records::new(header, buffer.as_slice()) {
-                describe_record(&mut text, &record.expect(name));
-            }
-        }
+        describe_batches(&mut text, name, &bytes);
     }
     text
+}
+
+fn describe_batches(text: &mut String, name: &str, bytes: &[u8]) {
+    let (mut decompressor, mut buffer) = (Decompressor::new(), DecompressBuffer::new());
+    for batch in Batches::new(bytes) {
+        let batch = batch.expect(name);
+        batch.check_crc().expect(name);
+        let header = batch.header();
+        decompressor
+            .decompress(header.codec(), batch.records_area(), &mut buffer, 1 << 20)
+            .expect(name);
+        describe_header(text, &batch);
+        for record in Records::new(header, buffer.as_slice()) {
+            describe_record(text, &record.expect(name));
+        }
+    }
 }
 
 fn describe_header(text: &mut String, batch: &BatchView<'_>) {
@@ -251,6 +257,119 @@ fn shapes() -> BatchBuilder {
     builder
 }
 
+/// Those of the Java program's `blocks`.
+fn blocks() -> BatchBuilder {
+    let value = "It was late evening when K. arrived. ".repeat(30);
+    let mut builder = BatchBuilder::new(BytesMut::new(), 1 << 20);
+    for number in 0..200 {
+        let key = format!("key-{}", number % 7);
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+        let record = RecordRef::new(TIME + number, key, value);
+        builder.try_append(&record).expect("it fits");
+    }
+    builder
+}
+
+/// That of the Java program's `noise`.
+fn noise() -> BatchBuilder {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let noise: Vec<u8> = (0..1500)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect();
+    let mut builder = BatchBuilder::new(BytesMut::new(), 1 << 20);
+    let record = RecordRef::new(TIME, None, Some(&noise));
+    builder.try_append(&record).expect("it fits");
+    builder
+}
+
+const IDEMPOTENT: BatchProducer = BatchProducer::Idempotent {
+    producer_id: 4001,
+    producer_epoch: 3,
+    base_sequence: i32::MAX - 2,
+};
+const TRANSACTIONAL: BatchProducer = BatchProducer::Transactional {
+    producer_id: 4001,
+    producer_epoch: 3,
+    base_sequence: 0,
+};
+
+/// The batches of `ours.txt`, as they are written today.
+fn ours() -> Vec<(String, Vec<u8>)> {
+    let batch = |builder: BatchBuilder, codec, producer| {
+        let plain = builder.finish().expect("there are records");
+        let batch = match codec {
+            Codec::None => plain,
+            codec @ (Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd) => plain
+                .compress(&mut Compressor::new(), codec, None, BytesMut::new())
+                .expect("everything can be compressed"),
+        };
+        stored(&batch.seal(producer), 1000, 9)
+    };
+    let mut all = Vec::new();
+    for codec in [
+        Codec::None,
+        Codec::Gzip,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ] {
+        let by_the_c_library = codec == Codec::Zstd && cfg!(feature = "zstd-c");
+        let name = if by_the_c_library {
+            "zstd-c"
+        } else {
+            codec.name()
+        };
+        let mut add = |shape: &str, bytes| all.push((format!("{name}-{shape}"), bytes));
+        add("shapes", batch(shapes(), codec, BatchProducer::None));
+        add("idempotent", batch(shapes(), codec, IDEMPOTENT));
+        if codec == Codec::None {
+            add("transactional", batch(shapes(), codec, TRANSACTIONAL));
+            let mut late = batch(shapes(), codec, BatchProducer::None);
+            rewrite::assign_append_time(&mut late, TIME + 5).expect("a batch");
+            add("append-time", late);
+        } else {
+            add("blocks", batch(blocks(), codec, BatchProducer::None));
+            add("noise", batch(noise(), codec, BatchProducer::None));
+        }
+    }
+    for (name, end) in [
+        ("marker-abort", TransactionEnd::Abort),
+        ("marker-commit", TransactionEnd::Commit),
+    ] {
+        let marker = end_transaction_marker(end, 4001, 3, 17, TIME);
+        all.push((name.to_owned(), stored(&marker, 88, 5)));
+    }
+    all
+}
+
+/// Compressed bytes may change with a codec's next release; what is in them may not, nor anything else.
+#[test]
+fn what_java_read_is_what_is_written_today() {
+    let today = ours();
+    if let Ok(file) = std::env::var("KLAMM_OURS_TO") {
+        let lines = today
+            .iter()
+            .map(|(name, bytes)| format!("{name} {}\n", hex(bytes)));
+        std::fs::write(file, lines.collect::<String>()).expect("the file can be written");
+    }
+    assert_eq!(today.len(), 22);
+    for (name, bytes) in today {
+        let read = batch_of(OURS, &name);
+        if name.starts_with("none-") || name.starts_with("marker-") {
+            assert_eq!(hex(&bytes), hex(&read), "{name}");
+        }
+        let [mut today, mut then] = [String::new(), String::new()];
+        describe_batches(&mut today, &name, &bytes);
+        describe_batches(&mut then, &name, &read);
+        assert_same(&today, &then);
+    }
+}
+
 fn stored(bytes: &Bytes, base_offset: i64, leader_epoch: i32) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     rewrite::assign_offsets(&mut bytes, base_offset, leader_epoch).expect("the offsets fit");
@@ -259,21 +378,10 @@ fn stored(bytes: &Bytes, base_offset: i64, leader_epoch: i32) -> Vec<u8> {
 
 #[test]
 fn what_java_writes_uncompressed_is_written_byte_for_byte() {
-    let (producer_id, producer_epoch) = (4001, 3);
-    let idempotent = BatchProducer::Idempotent {
-        producer_id,
-        producer_epoch,
-        base_sequence: i32::MAX - 2,
-    };
-    let transactional = BatchProducer::Transactional {
-        producer_id,
-        producer_epoch,
-        base_sequence: 0,
-    };
     for (name, producer) in [
         ("none-shapes", BatchProducer::None),
-        ("none-idempotent", idempotent),
-        ("none-transactional", transactional),
+        ("none-idempotent", IDEMPOTENT),
+        ("none-transactional", TRANSACTIONAL),
     ] {
         let batch = shapes().finish().expect("there are records").seal(producer);
         assert_eq!(
@@ -286,7 +394,7 @@ fn what_java_writes_uncompressed_is_written_byte_for_byte() {
         ("marker-abort", TransactionEnd::Abort),
         ("marker-commit", TransactionEnd::Commit),
     ] {
-        let batch = end_transaction_marker(end, producer_id, producer_epoch, 17, TIME);
+        let batch = end_transaction_marker(end, 4001, 3, 17, TIME);
         assert_eq!(
             hex(&stored(&batch, 88, 5)),
             hex(&batch_of(JAVA, name)),
