@@ -21,26 +21,28 @@ const USAGE: &str = "usage: frame apis | frame request HEX | frame response API 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let printed = match arguments[..] {
-        ["apis"] => {
-            print_apis();
-            Ok(())
+    match answer(&arguments) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
         }
-        ["request", hex] => frame(hex).and_then(print_request),
-        ["response", api, version, hex] => frame(hex).and_then(|frame| {
-            let version = version
-                .parse()
-                .map_err(|_| format!("no version: {version}"))?;
-            print_response(named(api)?, version, frame)
-        }),
-        _ => Err(USAGE.to_owned()),
-    };
-    match printed {
-        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn answer(arguments: &[&str]) -> Result<String, String> {
+    match *arguments {
+        ["apis"] => Ok(apis()),
+        ["request", hex] => request(frame(hex)?),
+        ["response", api, version, hex] => {
+            let number = version.parse();
+            let number = number.map_err(|_| format!("no version: {version}"))?;
+            response(named(api)?, number, frame(hex)?)
+        }
+        _ => Err(USAGE.to_owned()),
     }
 }
 
@@ -87,30 +89,22 @@ fn named(api: &str) -> Result<ApiKey, String> {
         .ok_or_else(|| format!("no API {api}: see `frame apis`"))
 }
 
-fn print_apis() {
-    println!(
-        "{:>3}  {:<28} {:>8}  {:>8}",
-        "key", "API", "versions", "flexible"
-    );
-    for Api {
-        key,
-        versions,
-        flexible_from,
-        ..
-    } in APIS
-    {
-        let flexible = flexible_from.map_or("never".to_owned(), |from| format!("{from}+"));
-        println!(
-            "{:>3}  {:<28} {:>8}  {:>8}",
-            key.0,
-            key.to_string(),
-            versions.to_string(),
-            flexible
-        );
+fn apis() -> String {
+    let line = |key: &str, name: &str, versions: &str, flexible: &str| {
+        format!("{key:>3}  {name:<28} {versions:>8}  {flexible:>8}\n")
+    };
+    let mut text = line("key", "API", "versions", "flexible");
+    for api in APIS {
+        let flexible = api
+            .flexible_from
+            .map_or("never".to_owned(), |from| format!("{from}+"));
+        let (key, versions) = (api.key.0.to_string(), api.versions.to_string());
+        text += &line(&key, &api.key.to_string(), &versions, &flexible);
     }
+    text
 }
 
-fn print_request(frame: Bytes) -> Result<(), String> {
+fn request(frame: Bytes) -> Result<String, String> {
     let header_version = |key: ApiKey, version: i16| {
         macro_rules! find {
             ($($key:ident $request:ident $response:ident,)*) => {
@@ -125,29 +119,30 @@ fn print_request(frame: Bytes) -> Result<(), String> {
     let (header, mut reader) =
         decode_request_header(frame, header_version).map_err(|error| error.to_string())?;
     let (key, version) = (ApiKey(header.request_api_key), header.request_api_version);
-    print_header(key, &header);
-    macro_rules! body {
+    macro_rules! find {
         ($($key:ident $request:ident $response:ident,)*) => {
             match key {
-                $(ApiKey::$key => print_body::<$request>(&mut reader, version),)*
+                $(ApiKey::$key => body::<$request>(&mut reader, version),)*
                 _ => Err(format!("no API {}: see `frame apis`", key.0)),
             }
         };
     }
-    klamm::for_each_api!(body)
+    let body = klamm::for_each_api!(find)?;
+    Ok(format!("{key}\n{header:#?}\n{body}"))
 }
 
-fn print_response(key: ApiKey, version: i16, frame: Bytes) -> Result<(), String> {
-    fn print<M: Request>(version: i16, frame: Bytes) -> Result<(), String> {
+fn response(key: ApiKey, version: i16, frame: Bytes) -> Result<String, String> {
+    fn read<M: Request>(version: i16, frame: Bytes) -> Result<String, String> {
         let mut reader = Reader::new(frame);
         let header = ResponseHeader::decode(&mut reader, response_header_version::<M>(version));
-        print_header(M::KEY, &header.map_err(|error| error.to_string())?);
-        print_body::<M::Response>(&mut reader, version)
+        let header = header.map_err(|error| error.to_string())?;
+        let body = body::<M::Response>(&mut reader, version)?;
+        Ok(format!("{}\n{header:#?}\n{body}", M::KEY))
     }
     macro_rules! find {
         ($($key:ident $request:ident $response:ident,)*) => {
             match key {
-                $(ApiKey::$key => print::<$request>(version, frame),)*
+                $(ApiKey::$key => read::<$request>(version, frame),)*
                 _ => Err(format!("no API {}: see `frame apis`", key.0)),
             }
         };
@@ -155,18 +150,78 @@ fn print_response(key: ApiKey, version: i16, frame: Bytes) -> Result<(), String>
     klamm::for_each_api!(find)
 }
 
-fn print_header(key: ApiKey, header: &impl std::fmt::Debug) {
-    println!("{key}\n{header:#?}");
-}
-
-fn print_body<M: Message>(reader: &mut Reader, version: i16) -> Result<(), String> {
+fn body<M: Message>(reader: &mut Reader, version: i16) -> Result<String, String> {
     let message: Result<M, DecodeError> = M::decode(reader, version);
-    println!("{:#?}", message.map_err(|error| error.to_string())?);
+    let message = message.map_err(|error| error.to_string())?;
     match reader.left() {
-        0 => Ok(()),
+        0 => Ok(format!("{message:#?}\n")),
         left => Err(format!(
-            "{left} bytes follow the message, from byte {} on",
+            "{message:#?}\n{left} bytes follow the message, from byte {} on",
             reader.at()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use klamm::wire::Writer;
+    use klamm::wire::header::encode_request;
+
+    fn shown(words: &str) -> String {
+        let words: Vec<&str> = words.split(' ').collect();
+        answer(&words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn refused(words: &str) -> String {
+        let words: Vec<&str> = words.split(' ').collect();
+        answer(&words).expect_err("refused")
+    }
+
+    #[test]
+    fn requests_and_responses_are_shown_field_by_field() {
+        let request = shown("request 001200030000000500026d6500026d023100");
+        for part in [
+            "ApiVersions",
+            "correlation_id: 5",
+            "client_software_name: \"m\"",
+        ] {
+            assert!(request.contains(part), "{part} in {request}");
+        }
+        let response = shown("response ApiVersions 3 000000050000010000000000");
+        assert!(response.contains("throttle_time_ms: 0"), "{response}");
+        // With its size, and by the API's number.
+        let sized = shown("response 18 3 0000000c000000050000010000000000");
+        assert_eq!(sized, response);
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let request = SaslAuthenticateRequest {
+            auth_bytes: Bytes::from_static(b"\0k\0hunter2").into(),
+        };
+        let frame = encode_request(&request, 2, 7, None, Writer::default()).expect("a frame");
+        let hex: String = frame
+            .to_vec()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let shown = shown(&format!("request {hex}"));
+        assert!(
+            shown.contains("(secret)") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_frame_is_told() {
+        assert_eq!(refused("what"), USAGE);
+        assert!(refused("request 001").contains("hexadecimal"));
+        assert!(refused("request 0012").contains("RequestHeader"));
+        assert!(refused("response Nothing 0 00").contains("no API Nothing"));
+        assert!(
+            refused("response ApiVersions 3 00000005000001000000000077").contains("1 bytes follow")
+        );
+        assert!(shown("apis").lines().count() == 72);
     }
 }
