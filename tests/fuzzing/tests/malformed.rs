@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use klamm::messages::*;
+use klamm::wire::header::RequestHeader;
 use klamm::wire::{DecodeErrorKind as Wrong, Message, Reader};
 use klamm_fuzzing::memory::measure;
 
@@ -105,16 +106,28 @@ fn float64() {
     }
 }
 
+/// A string whose length takes two bytes.
+fn plain_strings<M: Message>(v: i16, valid: &[u8], path: &str) {
+    refused_cut::<M>(v, valid, &[0; 2], path);
+    refused::<M>(v, valid, &[0x7f, 0xff], path, cut(0x7fff, 0));
+    refused::<M>(v, valid, &[0, 3, b'a', b'b'], path, cut(3, 2));
+    refused::<M>(v, valid, &[0xff, 0xfe], path, Wrong::NegativeLength(-2));
+    refused::<M>(v, valid, &[0x80, 0], path, Wrong::NegativeLength(-32_768));
+    refused::<M>(v, valid, &[0, 2, 0xc3, 0x28], path, Wrong::NotUtf8);
+}
+
+/// The client's name is one of these in every version.
+#[test]
+fn the_string_that_is_never_flexible() {
+    for version in [1, 2] {
+        plain_strings::<RequestHeader>(version, &[0, 18, 0, 3, 0, 0, 0, 5], "client_id");
+    }
+}
+
 /// A string, of which `valid` is what comes before.
 fn strings<M: Message>(versions: Both, valid: [&[u8]; 2], path: &str, null: bool) {
     let [plain, flexible] = valid;
-    let v = versions.plain;
-    refused_cut::<M>(v, plain, &[0; 2], path);
-    refused::<M>(v, plain, &[0x7f, 0xff], path, cut(0x7fff, 0));
-    refused::<M>(v, plain, &[0, 3, b'a', b'b'], path, cut(3, 2));
-    refused::<M>(v, plain, &[0xff, 0xfe], path, Wrong::NegativeLength(-2));
-    refused::<M>(v, plain, &[0x80, 0], path, Wrong::NegativeLength(-32_768));
-    refused::<M>(v, plain, &[0, 2, 0xc3, 0x28], path, Wrong::NotUtf8);
+    plain_strings::<M>(versions.plain, plain, path);
     let v = versions.flexible;
     refused::<M>(v, flexible, &[], path, cut(1, 0));
     refused::<M>(v, flexible, &[0x80], path, cut(2, 1));
