@@ -9,12 +9,23 @@ mod coordinator;
 mod lane;
 mod load;
 mod member;
-mod offsets;
 mod types;
 
+use alloc::collections::VecDeque;
+
+use self::commit::Commit;
+use self::coordinator::Coordinator;
+use self::lane::{Lane, Next};
+use self::load::Load;
+use self::member::Member;
+use crate::cluster::{Answer, Cluster, Token};
+use crate::engine::{ConnectionGroup, NodeId, OpId, TopicHandle, TopicPartition};
+use crate::error::{Error, ErrorKind};
+use crate::random::Random;
+use crate::timer::RoleTimer;
+use crate::wire::Str;
 pub use member::RebalanceCause;
 pub(crate) use member::{Bid, MemberEvent, MemberSettings};
-pub(crate) use offsets::{Group, GroupEvent};
 pub use types::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 
 /// The timers of a group, apart from those of the role that it is part of.
@@ -39,5 +50,284 @@ pub(crate) mod timers {
     /// Whether a timer is one of these.
     pub(crate) const fn owns(kind: u8) -> bool {
         kind >= COORDINATOR
+    }
+}
+
+/// How many commits may wait: whoever commits faster than the coordinator answers must wait for it.
+const COMMITS_MAX: usize = 1_000;
+
+/// What a group has to say to the role above it.
+#[derive(Debug)]
+pub(crate) enum GroupEvent {
+    /// A commit has come to its end.
+    Committed { op: OpId, outcomes: CommitOutcomes },
+    /// A question about committed offsets has come to its end.
+    Loaded { op: OpId, found: CommittedOffsets },
+    /// Something happened to the membership.
+    Member(MemberEvent),
+}
+
+/// A group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    coordinator: Coordinator,
+    member: Member,
+    commits: Lane<Commit>,
+    loads: Lane<Load>,
+    events: VecDeque<GroupEvent>,
+    random: Random,
+}
+
+impl Group {
+    /// The group of this id, of which nobody is a member yet.
+    pub(crate) fn new(id: &str, settings: MemberSettings, random: Random) -> Self {
+        let (request_timeout, backoff) = (settings.request_timeout, settings.backoff);
+        Self {
+            coordinator: Coordinator::new(Str::from(id), request_timeout, backoff),
+            member: Member::new(settings),
+            commits: Lane::new(request_timeout, backoff),
+            loads: Lane::new(request_timeout, backoff),
+            events: VecDeque::new(),
+            random,
+        }
+    }
+
+    /// The membership.
+    pub(crate) const fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// The consumer is to be a member, or to join again.
+    pub(crate) fn want_member(&mut self, cause: RebalanceCause) {
+        self.member.want(cause);
+    }
+
+    /// Joins, asking for this. What is not in the bid is not held any more.
+    pub(crate) fn join(&mut self, bid: &Bid, cluster: &mut Cluster) {
+        self.member.join(bid, cluster);
+        self.pump(cluster);
+    }
+
+    /// Leaves the group, if there is a membership.
+    pub(crate) fn leave(&mut self, reason: &'static str, cluster: &mut Cluster) {
+        self.member.leave(reason, cluster);
+        self.pump(cluster);
+    }
+
+    /// A generation has begun, in which the member has kept these partitions: commits that wait go with it, or end.
+    pub(crate) fn rebind(
+        &mut self,
+        keeps: impl Fn(&TopicPartition) -> bool,
+        cluster: &mut Cluster,
+    ) {
+        if let Some(standing) = self.member.standing() {
+            for commit in self.commits.questions_mut() {
+                commit.rebind(&standing, &keeps);
+            }
+        }
+        self.pump(cluster);
+    }
+
+    /// Begins a commit; they are sent in the order in which they come. A member commits as such.
+    ///
+    /// # Errors
+    /// Too many wait already. Nothing changes.
+    pub(crate) fn commit(
+        &mut self,
+        op: OpId,
+        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+        cluster: &mut Cluster,
+    ) -> Result<(), Error> {
+        if self.commits.len() >= COMMITS_MAX {
+            return Err(Error::new(ErrorKind::Misuse)
+                .with_detail(alloc::format!("{COMMITS_MAX} commits wait already"))
+                .with_hint("await a commit before the next one is made"));
+        }
+        let commit = Commit::new(self.member.standing(), offsets);
+        self.commits.push(op, commit, cluster);
+        self.pump(cluster);
+        Ok(())
+    }
+
+    /// Begins to look committed offsets up.
+    pub(crate) fn load(
+        &mut self,
+        op: OpId,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+        cluster: &mut Cluster,
+    ) {
+        self.loads.push(op, Load::new(partitions), cluster);
+        self.pump(cluster);
+    }
+
+    /// Why nobody can be asked.
+    pub(crate) const fn trouble(&self) -> Option<&Error> {
+        self.coordinator.trouble()
+    }
+
+    /// Whether no commit is under way.
+    pub(crate) fn has_committed(&self) -> bool {
+        self.commits.len() == 0
+    }
+
+    /// Whether a topic must stay known for the group's sake.
+    pub(crate) fn watches(&self, topic: TopicHandle) -> bool {
+        self.member.watches(topic)
+    }
+
+    /// The next thing that the role must hear.
+    pub(crate) fn next_event(&mut self) -> Option<GroupEvent> {
+        let of_member = |member: &mut Member| member.next_event().map(GroupEvent::Member);
+        self.events
+            .pop_front()
+            .or_else(|| of_member(&mut self.member))
+    }
+
+    /// Whether a request is one of the group's.
+    pub(crate) fn awaits(&self, token: Token) -> bool {
+        self.coordinator.awaits(token)
+            || self.commits.awaits(token)
+            || self.loads.awaits(token)
+            || self.member.awaits(token)
+    }
+
+    pub(crate) fn on_answer(&mut self, token: Token, answer: Answer, cluster: &mut Cluster) {
+        if self.coordinator.awaits(token) {
+            if let Err(error) = self
+                .coordinator
+                .on_answer(answer, &mut self.random, cluster)
+            {
+                self.commits.give_up(&error);
+                self.loads.give_up(&error);
+                self.member.fail(error, cluster);
+            }
+        } else {
+            let random = &mut self.random;
+            let next = if self.commits.awaits(token) {
+                self.commits.on_answer(answer, random, cluster)
+            } else if self.loads.awaits(token) {
+                self.loads.on_answer(answer, random, cluster)
+            } else {
+                self.member.on_answer(token, answer, random, cluster)
+            };
+            match next {
+                Next::Done | Next::Again => self.coordinator.confirm(),
+                Next::Elsewhere => self.coordinator.lose(cluster),
+            }
+        }
+        self.pump(cluster);
+    }
+
+    pub(crate) fn on_timer(&mut self, timer: RoleTimer, cluster: &mut Cluster) {
+        match timer.kind {
+            timers::HEARTBEAT | timers::SESSION | timers::MEMBER_RETRY => {
+                self.member.on_timer(timer.kind, cluster)
+            }
+            timers::COORDINATOR => self.coordinator.on_timer(),
+            timers::COMMIT => self.commits.on_retry(),
+            timers::LOAD => self.loads.on_retry(),
+            timers::COMMIT_DEADLINE => self
+                .commits
+                .on_deadline(timer.index, self.coordinator.trouble()),
+            timers::LOAD_DEADLINE => self
+                .loads
+                .on_deadline(timer.index, self.coordinator.trouble()),
+            _ => {}
+        }
+        self.pump(cluster);
+    }
+
+    /// What is known of topics has changed.
+    pub(crate) fn on_metadata(&mut self, cluster: &mut Cluster) {
+        self.member.on_metadata(cluster);
+        self.pump(cluster);
+    }
+
+    pub(crate) fn on_reachable(
+        &mut self,
+        node: NodeId,
+        group: ConnectionGroup,
+        cluster: &mut Cluster,
+    ) {
+        if group == ConnectionGroup::Coordination && self.coordinator.is_at(node) {
+            self.pump(cluster);
+        }
+    }
+
+    pub(crate) fn on_unreachable(
+        &mut self,
+        node: NodeId,
+        group: ConnectionGroup,
+        error: &Error,
+        cluster: &mut Cluster,
+    ) {
+        if group == ConnectionGroup::Coordination {
+            self.coordinator
+                .on_unreachable(node, error, &mut self.random, cluster);
+        }
+    }
+
+    /// Nothing more is asked: what has no result yet ends with this error.
+    pub(crate) fn close(&mut self, error: &Error, cluster: &mut Cluster) {
+        self.commits.give_up(error);
+        self.loads.give_up(error);
+        self.collect(cluster);
+    }
+
+    /// No more questions are answered; commits run to their end.
+    pub(crate) fn close_loads(&mut self, error: &Error, cluster: &mut Cluster) {
+        self.loads.give_up(error);
+        self.collect(cluster);
+    }
+
+    /// Takes out what has come to its end, and asks what is due.
+    fn pump(&mut self, cluster: &mut Cluster) {
+        loop {
+            self.collect(cluster);
+            // The coordinator holds the answer back until the members have gathered: what stood behind it would wait, too.
+            if self.member.is_parked() {
+                return;
+            }
+            // In which generation a commit can be made is not known before the next one has begun.
+            let commits = self.commits.is_due() && !self.member.is_between_generations();
+            // Who leaves commits first.
+            let member =
+                self.member.is_due() && (!self.member.is_leaving() || self.commits.len() == 0);
+            let loads = self.loads.is_due();
+            if !commits && !loads && !member {
+                return;
+            }
+            let Some(node) = self.coordinator.find(cluster) else {
+                return;
+            };
+            let group = self.coordinator.group();
+            if commits {
+                self.commits.send(node, group, cluster);
+            }
+            if loads {
+                self.loads.send(node, group, cluster);
+            }
+            if member {
+                self.member.send(node, group, cluster);
+            }
+            if !self.collect(cluster) {
+                return;
+            }
+        }
+    }
+
+    /// Whether anything had come to its end.
+    fn collect(&mut self, cluster: &mut Cluster) -> bool {
+        let before = self.events.len();
+        while let Some((op, commit)) = self.commits.next_done(cluster) {
+            let outcomes = commit.outcomes();
+            self.events
+                .push_back(GroupEvent::Committed { op, outcomes });
+        }
+        while let Some((op, load)) = self.loads.next_done(cluster) {
+            let found = load.found();
+            self.events.push_back(GroupEvent::Loaded { op, found });
+        }
+        self.events.len() > before
     }
 }

@@ -1,13 +1,71 @@
-//! Owns the results of longer operations between their end and the future that fetches them.
+//! Owns longer operations: how one is begun and awaited, and its result between its end and the future that fetches it.
 //!
 //! Must not know what the operations do.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use klamm::{Error, ErrorKind, OpId};
+use klamm::{Engine, Error, ErrorKind, OpId};
 
 use crate::after::After;
+use crate::role::Role;
+use crate::shared::Shared;
+use crate::state::Phase;
+
+/// A role of which longer operations can be asked.
+pub(crate) trait Operator: Role {
+    /// The operation that this reply says has begun.
+    ///
+    /// # Errors
+    /// It was refused.
+    fn begun(reply: <Self::Engine as Engine>::Reply) -> Result<OpId, Error>;
+
+    /// Nobody waits for the operation any more.
+    fn detach(op: OpId) -> <Self::Engine as Engine>::Command<'static>;
+}
+
+/// Begins one longer operation, and waits for its end.
+///
+/// Cancel safety: dropped, the operation is detached: whether it goes on is the engine's to say.
+///
+/// # Errors
+/// It was refused, or the client ended first.
+pub(crate) async fn operation<R: Operator, T>(
+    shared: &Shared<R>,
+    command: <R::Engine as Engine>::Command<'_>,
+    ops: fn(&mut R) -> &mut Ops<T>,
+) -> Result<T, Error> {
+    let op = shared.step(|state, _, now| {
+        if state.phase != Phase::Running {
+            return Err(Error::new(ErrorKind::Closed));
+        }
+        let op = R::begun(state.command(command, now))?;
+        ops(&mut state.role).begin(op);
+        Ok(op)
+    })?;
+    let operation = Operation { shared, op, ops };
+    poll_fn(|cx| shared.step(|state, after, _| ops(&mut state.role).poll(operation.op, cx, after)))
+        .await
+}
+
+/// A longer operation while somebody waits for it.
+struct Operation<'a, R: Operator, T> {
+    shared: &'a Shared<R>,
+    op: OpId,
+    ops: fn(&mut R) -> &mut Ops<T>,
+}
+
+impl<R: Operator, T> Drop for Operation<'_, R, T> {
+    fn drop(&mut self) {
+        let op = self.op;
+        self.shared.step(|state, after, now| {
+            if (self.ops)(&mut state.role).forget(op, after) {
+                let _ = state.command(R::detach(op), now);
+            }
+        });
+    }
+}
 
 /// The operations of one kind that somebody waits for.
 pub(crate) struct Ops<T> {

@@ -9,6 +9,7 @@
 
 pub mod admin;
 mod configure;
+pub mod ends;
 pub mod foreign;
 mod guard;
 mod jars;

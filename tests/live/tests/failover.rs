@@ -1,5 +1,6 @@
 //! Klamm on tokio against three brokers of a real Kafka, of which one dies, hangs or comes back while records flow.
 
+use klamm_live::ends::assert_read_to_the_ends;
 use klamm_live::kafka::Kafka;
 use klamm_live::runtime::run;
 use klamm_tokio::{
@@ -107,18 +108,9 @@ async fn read(consumer: Consumer, course: Arc<Course>) {
             *number += 1;
         }
     }
-    // A record that is doubled at the end would lie behind all that was read.
-    let all = consumer.assignment();
-    let ends = within("the ends are told", consumer.end_offsets(&all)).await;
-    for (place, end) in ends.expect("told") {
-        let end = end.expect("no trouble").expect("an end").offset;
-        let partition = usize::try_from(place.partition).expect("one of three");
-        assert_eq!(
-            usize::try_from(end),
-            Ok(read[partition]),
-            "the end of {place}"
-        );
-    }
+    let read = read.map(|number| number as u64);
+    let ends = assert_read_to_the_ends(&consumer, &read);
+    within("the ends are told", ends).await;
     within("the consumer is closed", consumer.close(LIMIT))
         .await
         .expect("closed");

@@ -3,6 +3,7 @@
 //!
 //! By hand with more: `KLAMM_RECORDS=10000000 KLAMM_FAULTS=20 KLAMM_SEED=7 cargo test -p klamm-live --features live --test faults`.
 
+use klamm_live::ends::assert_read_to_the_ends;
 use klamm_live::kafka::Kafka;
 use klamm_tokio::{
     Assignment, Consumer, ConsumerConfig, Duration, NewRecord, Producer, ProducerConfig, Start,
@@ -105,18 +106,8 @@ async fn read(consumer: Consumer, written: Arc<OnceLock<u64>>) -> u64 {
             *next += 1;
         }
     }
-    // A record that is doubled at the end would lie behind all that was read.
-    let all = consumer.assignment();
-    let ends = within("the ends are told", consumer.end_offsets(&all)).await;
-    for (place, end) in ends.expect("told") {
-        let end = end.expect("no trouble").expect("an end").offset;
-        let partition = usize::try_from(place.partition).expect("one of three");
-        assert_eq!(
-            u64::try_from(end),
-            Ok(next[partition]),
-            "the end of {place}"
-        );
-    }
+    let ends = assert_read_to_the_ends(&consumer, &next);
+    within("the ends are told", ends).await;
     next.iter().sum()
 }
 

@@ -9,7 +9,8 @@ use klamm::{
     TopicPartition,
 };
 
-use super::{Consumer, ConsumerHub, operation};
+use super::{Consumer, ConsumerHub};
+use crate::ops::operation;
 use crate::shared::Shared;
 
 /// Not everything was committed.

@@ -15,7 +15,7 @@ use klamm::{
 
 use super::rebalance::{Notice, Notices};
 use crate::after::After;
-use crate::ops::Ops;
+use crate::ops::{Operator, Ops};
 use crate::role::Role;
 use crate::state::State;
 use crate::wait::{WaitId, Waits};
@@ -249,20 +249,21 @@ impl State<ConsumerHub> {
             | ConsumerReply::Begun(_)) => Err(unexpected(&reply)),
         }
     }
+}
 
-    /// Begins a longer operation.
-    pub(super) fn begin(
-        &mut self,
-        command: ConsumerCommand<'_>,
-        now: Instant,
-    ) -> Result<OpId, Error> {
-        match self.command(command, now) {
+impl Operator for ConsumerHub {
+    fn begun(reply: ConsumerReply) -> Result<OpId, Error> {
+        match reply {
             ConsumerReply::Op(op) => Ok(op),
             ConsumerReply::Begun(begun) => begun,
             reply @ (ConsumerReply::Batch(_)
             | ConsumerReply::Returned(..)
             | ConsumerReply::Done(_)) => Err(unexpected(&reply)),
         }
+    }
+
+    fn detach(op: OpId) -> ConsumerCommand<'static> {
+        ConsumerCommand::Detach { op }
     }
 }
 

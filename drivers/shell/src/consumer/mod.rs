@@ -19,8 +19,7 @@ use std::task::{Context, Poll};
 use klamm::config::ConsumerConfig;
 use klamm::{
     Assignment, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, Duration, Error, ErrorKind,
-    Explanation, FoundOffsets, Instant, OffsetSpec, OpId, RawRequest, RawResponse, Start,
-    TopicPartition,
+    Explanation, FoundOffsets, Instant, OffsetSpec, RawRequest, RawResponse, Start, TopicPartition,
 };
 
 use self::batch::Desk;
@@ -32,12 +31,11 @@ pub use self::hub::Reset;
 pub use self::reader::RecordStream;
 pub use self::rebalance::Rebalance;
 use self::rebalance::Spawn;
-use crate::ops::Ops;
+use crate::ops::{Ops, operation};
 use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::start::start;
-use crate::state::Phase;
 use crate::wait::WaitId;
 
 /// Reads records from Kafka.
@@ -320,46 +318,9 @@ impl Consumer {
     }
 }
 
-/// One longer operation.
-async fn operation<T>(
-    shared: &Shared<ConsumerHub>,
-    command: ConsumerCommand<'_>,
-    ops: fn(&mut ConsumerHub) -> &mut Ops<T>,
-) -> Result<T, Error> {
-    let op = shared.step(|state, _, now| {
-        if state.phase != Phase::Running {
-            return Err(Error::new(ErrorKind::Closed));
-        }
-        let op = state.begin(command, now)?;
-        ops(&mut state.role).begin(op);
-        Ok(op)
-    })?;
-    let operation = Operation { shared, op, ops };
-    poll_fn(|cx| shared.step(|state, after, _| ops(&mut state.role).poll(operation.op, cx, after)))
-        .await
-}
-
 /// Without a deadline, reading ends with a batch or an error.
 fn closed() -> Result<Batch, Error> {
     Err(Error::new(ErrorKind::Closed))
-}
-
-/// A longer operation while somebody waits for it.
-struct Operation<'a, T> {
-    shared: &'a Shared<ConsumerHub>,
-    op: OpId,
-    ops: fn(&mut ConsumerHub) -> &mut Ops<T>,
-}
-
-impl<T> Drop for Operation<'_, T> {
-    fn drop(&mut self) {
-        let op = self.op;
-        self.shared.step(|state, after, now| {
-            if (self.ops)(&mut state.role).forget(op, after) {
-                let _ = state.command(ConsumerCommand::Detach { op }, now);
-            }
-        });
-    }
 }
 
 /// Somebody who reads, and perhaps waits. Dropped, the place is given up.
@@ -434,10 +395,13 @@ impl<'a> Reading<'a> {
         cx: &Context<'_>,
     ) -> Poll<Result<Vec<ConsumerRecord>, Error>> {
         let mut records = Vec::new();
-        // Whatever this call hands out counts as dealt with only when the next one comes, however many batches it takes.
-        let shared = self.consumer.shared();
-        shared.step(|state, _, now| state.begin_poll(now));
         let mut current = self.consumer.current();
+        // Whatever this call hands out counts as dealt with only when the next one comes, however many batches it takes.
+        // Where it begins with a batch of its own, that says so.
+        if current.is_some() {
+            let shared = self.consumer.shared();
+            shared.step(|state, _, now| state.begin_poll(now));
+        }
         while records.len() < max {
             if let Some(batch) = &mut *current {
                 let record = batch.next_record();

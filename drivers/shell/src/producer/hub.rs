@@ -15,7 +15,7 @@ use klamm::{
 use super::record::Target;
 use super::slot::Slots;
 use crate::after::After;
-use crate::ops::Ops;
+use crate::ops::{Operator, Ops};
 use crate::role::Role;
 use crate::state::State;
 use crate::wait::{Line, WaitId, Waits};
@@ -321,21 +321,6 @@ impl State<ProducerHub> {
         };
         let _ = self.command(ProducerCommand::CancelWait { on, topic }, now);
     }
-
-    /// Begins a longer operation.
-    pub(super) fn begin(
-        &mut self,
-        command: ProducerCommand<'_>,
-        now: Instant,
-    ) -> Result<OpId, Error> {
-        match self.command(command, now) {
-            ProducerReply::Op(op) => Ok(op),
-            reply
-            @ (ProducerReply::Topic(_) | ProducerReply::Appended(_) | ProducerReply::Done) => {
-                Err(unexpected(&reply))
-            }
-        }
-    }
 }
 
 impl ProducerHub {
@@ -350,6 +335,22 @@ impl ProducerHub {
             return true;
         }
         false
+    }
+}
+
+impl Operator for ProducerHub {
+    fn begun(reply: <ProducerEngine as Engine>::Reply) -> Result<OpId, Error> {
+        match reply {
+            ProducerReply::Op(op) => Ok(op),
+            reply
+            @ (ProducerReply::Topic(_) | ProducerReply::Appended(_) | ProducerReply::Done) => {
+                Err(unexpected(&reply))
+            }
+        }
+    }
+
+    fn detach(op: OpId) -> ProducerCommand<'static> {
+        ProducerCommand::Detach { op }
     }
 }
 

@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use klamm::config::ProducerConfig;
 use klamm::record::{NO_TIMESTAMP, RecordRef};
 use klamm::{
-    Category, CloseReport, Duration, Error, ErrorKind, Instant, OpId, ProducerCommand,
-    ProducerEngine, RawRequest, RawResponse, TopicHandle, UnixMillis,
+    Category, CloseReport, Duration, Error, ErrorKind, Instant, ProducerCommand, ProducerEngine,
+    RawRequest, RawResponse, TopicHandle, UnixMillis,
 };
 
 use self::delivery::Part;
@@ -27,12 +27,12 @@ pub(crate) use self::hub::ProducerHub;
 use self::hub::{LineKey, Tried};
 pub use self::record::{NewRecord, Target};
 use self::slot::Place;
-use crate::ops::Ops;
+use crate::ops::{Ops, operation};
 use crate::options::Options;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::start::start;
-use crate::state::{Phase, State};
+use crate::state::State;
 use crate::wait::WaitId;
 
 /// Writes records to Kafka.
@@ -333,20 +333,7 @@ impl Producer {
         command: ProducerCommand<'_>,
         ops: fn(&mut ProducerHub) -> &mut Ops<T>,
     ) -> Result<T, Error> {
-        let op = self.shared().step(|state, _, now| {
-            if state.phase != Phase::Running {
-                return Err(Error::new(ErrorKind::Closed));
-            }
-            let op = state.begin(command, now)?;
-            ops(&mut state.role).begin(op);
-            Ok(op)
-        })?;
-        let shared = self.shared();
-        let operation = Operation { shared, op, ops };
-        poll_fn(|cx| {
-            shared.step(|state, after, _| ops(&mut state.role).poll(operation.op, cx, after))
-        })
-        .await
+        operation(self.shared(), command, ops).await
     }
 
     fn shared(&self) -> &Arc<Shared<ProducerHub>> {
@@ -373,24 +360,6 @@ fn stamp<'a, 'r>(
         count += 1;
     }
     stamped.get(..count).unwrap_or_default()
-}
-
-/// A longer operation while somebody waits for it.
-struct Operation<'a, T> {
-    shared: &'a Shared<ProducerHub>,
-    op: OpId,
-    ops: fn(&mut ProducerHub) -> &mut Ops<T>,
-}
-
-impl<T> Drop for Operation<'_, T> {
-    fn drop(&mut self) {
-        let op = self.op;
-        self.shared.step(|state, after, now| {
-            if (self.ops)(&mut state.role).forget(op, after) {
-                let _ = state.command(ProducerCommand::Detach { op }, now);
-            }
-        });
-    }
 }
 
 /// Why a try did not succeed.

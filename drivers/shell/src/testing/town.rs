@@ -149,8 +149,14 @@ impl Town {
             Pipe::push_read(pipe, Step::Bytes(piece.to_vec()));
         }
         if kept.is_some() {
-            Pipe::push_read(pipe, Step::End);
-            self.lines.remove(&connection);
+            self.lose(connection);
+        }
+    }
+
+    /// A connection is cut, for both sides.
+    fn lose(&mut self, connection: ConnectionKey) {
+        if let Some(pipe) = self.lines.remove(&connection) {
+            Pipe::push_read(&pipe, Step::End);
             let now = self.fake.now();
             self.cluster.disconnect(connection, now);
         }
@@ -163,10 +169,9 @@ impl Town {
 
     /// The brokers hang up, all of them.
     pub(crate) fn hang_up(&mut self) {
-        let now = self.fake.now();
-        for (key, pipe) in std::mem::take(&mut self.lines) {
-            Pipe::push_read(&pipe, Step::End);
-            self.cluster.disconnect(key, now);
+        let all: Vec<ConnectionKey> = self.lines.keys().copied().collect();
+        for connection in all {
+            self.lose(connection);
         }
         self.settle();
     }
