@@ -280,6 +280,12 @@ impl Error {
         self
     }
 
+    /// It happened in this line of a file.
+    pub(crate) fn in_line(mut self, line: usize) -> Self {
+        let detail = self.0.detail.take().unwrap_or_default();
+        self.with_detail(format_args!("line {line}: {detail}"))
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::time::Duration;
 
 /// The longest text that a request can carry: its length is an i16.
-pub(super) const LONGEST_TEXT: usize = 32_767;
+pub(super) const LONGEST_TEXT: i64 = 32_767;
 
 /// One entry of `bootstrap.servers`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,30 +86,30 @@ settings! {
         /// Where to look for the cluster first: any of its brokers. All are tried; the rest is learnt from them.
         "bootstrap.servers" ["metadata.broker.list"] bootstrap_servers: Vec<Server> = Vec::new();
         /// The name under which the brokers log this client's requests and count them against quotas.
-        "client.id" client_id: String = String::from("klamm");
+        "client.id" client_id: String = String::from("klamm"), 0..=LONGEST_TEXT;
         /// The bytes that the client may hold in all: buffered records, partial frames, fetched and handed-out data,
         /// decompressed data and metadata. `buffer.memory` is the producer's share of it.
-        "memory.budget" memory_budget: usize = 256 << 20;
+        "memory.budget" memory_budget: usize = 256 << 20, 1 << 20..=i64::MAX;
         /// How long an answer may take, from when the request is the first one unanswered on its connection.
         /// When it is over, the connection is closed, since answers come in order.
-        "request.timeout.ms" ["socket.timeout.ms"] request_timeout: Duration = Duration::from_secs(30);
+        "request.timeout.ms" ["socket.timeout.ms"] request_timeout: Duration = Duration::from_secs(30), 1..=i64::MAX;
         /// How long name lookup, TCP, TLS, authentication and version negotiation may take together, at first.
         /// It doubles with each failure in a row.
-        "socket.connection.setup.timeout.ms" connection_setup_timeout: Duration = Duration::from_secs(10);
+        "socket.connection.setup.timeout.ms" connection_setup_timeout: Duration = Duration::from_secs(10), 1..=i64::MAX;
         /// What the setup timeout grows to at the most.
         "socket.connection.setup.timeout.max.ms" connection_setup_timeout_max: Duration = Duration::from_secs(30);
         /// The wait before a failed connection is tried again, at first. It doubles with each failure in a row.
-        "reconnect.backoff.ms" reconnect_backoff: Duration = Duration::from_millis(50);
+        "reconnect.backoff.ms" reconnect_backoff: Duration = Duration::from_millis(50), 1..=i64::MAX;
         /// What the wait before a reconnect grows to at the most.
         "reconnect.backoff.max.ms" reconnect_backoff_max: Duration = Duration::from_secs(1);
         /// The wait before a failed request is tried again, at first. It doubles with each failure in a row.
-        "retry.backoff.ms" retry_backoff: Duration = Duration::from_millis(100);
+        "retry.backoff.ms" retry_backoff: Duration = Duration::from_millis(100), 1..=i64::MAX;
         /// What the wait before a retry grows to at the most.
         "retry.backoff.max.ms" retry_backoff_max: Duration = Duration::from_secs(1);
         /// How old the knowledge of topics and leaders may get before it is asked for again.
-        "metadata.max.age.ms" ["topic.metadata.refresh.interval.ms"] metadata_max_age: Duration = Duration::from_secs(300);
+        "metadata.max.age.ms" ["topic.metadata.refresh.interval.ms"] metadata_max_age: Duration = Duration::from_secs(300), 1..=i64::MAX;
         /// How long a connection may be idle before it is closed.
-        "connections.max.idle.ms" connections_max_idle: Duration = Duration::from_secs(540);
+        "connections.max.idle.ms" connections_max_idle: Duration = Duration::from_secs(540), 1..=i64::MAX;
         /// How the listeners are spoken to: in the clear or in TLS, with or without authentication.
         "security.protocol" security_protocol: SecurityProtocol = SecurityProtocol::Plaintext;
         /// How this client proves who it is, where `security.protocol` has SASL in it.
@@ -152,28 +152,7 @@ impl CommonConfig {
         if self.bootstrap_servers.len() > usize::from(u16::MAX) {
             return Err(config_error("bootstrap.servers", "at most 65,535 entries"));
         }
-        if self.client_id.len() > LONGEST_TEXT {
-            return Err(config_error("client.id", "at most 32,767 bytes"));
-        }
-        if self.memory_budget < 1 << 20 {
-            return Err(config_error("memory.budget", "at least 1048576 (1 MiB)"));
-        }
         self.check_security()?;
-        for (key, value) in [
-            ("request.timeout.ms", self.request_timeout),
-            (
-                "socket.connection.setup.timeout.ms",
-                self.connection_setup_timeout,
-            ),
-            ("metadata.max.age.ms", self.metadata_max_age),
-            ("connections.max.idle.ms", self.connections_max_idle),
-            ("reconnect.backoff.ms", self.reconnect_backoff),
-            ("retry.backoff.ms", self.retry_backoff),
-        ] {
-            if value.is_zero() {
-                return Err(config_error(key, "must be above 0"));
-            }
-        }
         for (key, value, least_key, least) in [
             (
                 "socket.connection.setup.timeout.max.ms",

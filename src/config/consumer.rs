@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::common::LONGEST_TEXT;
-use super::property::{Configuration, Setting, config_error, property_functions};
+use super::property::{Configuration, config_error, property_functions};
 use super::value::Value;
 use super::{CommonConfig, ProducerConfig, settings};
 use crate::assignor::Assignor;
@@ -158,40 +158,40 @@ settings! {
     /// The settings of a consumer.
     pub struct ConsumerConfig with CommonConfig {
         /// The group whose offsets are committed and resumed from. Empty: none, and nothing can be committed.
-        "group.id" group_id: String = String::new();
+        "group.id" group_id: String = String::new(), 0..=LONGEST_TEXT;
         /// The name under which a member comes back to its group after a restart, without a rebalance (KIP-345). Each
         /// consumer of the group needs its own. Empty: none.
-        "group.instance.id" group_instance_id: String = String::new();
+        "group.instance.id" group_instance_id: String = String::new(), 0..=LONGEST_TEXT;
         /// The assignors that the members of the group may agree on, the preferred one first. Members let go of everything
         /// before they join, unless all of these are cooperative.
         "partition.assignment.strategy" partition_assignment_strategy: Vec<Assignor> =
             alloc::vec![Assignor::Range, Assignor::CooperativeSticky];
         /// How long the coordinator may hear nothing of a member before the group goes on without it.
-        "session.timeout.ms" session_timeout: Duration = Duration::from_secs(45);
+        "session.timeout.ms" session_timeout: Duration = Duration::from_secs(45), 1..=i32::MAX as i64;
         /// How often a member tells the coordinator that it lives. Below `session.timeout.ms`.
-        "heartbeat.interval.ms" heartbeat_interval: Duration = Duration::from_secs(3);
+        "heartbeat.interval.ms" heartbeat_interval: Duration = Duration::from_secs(3), 1..=i32::MAX as i64;
         /// How long records may wait for a reader before the consumer leaves its group, and how long a rebalance may take.
-        "max.poll.interval.ms" max_poll_interval: Duration = Duration::from_secs(300);
+        "max.poll.interval.ms" max_poll_interval: Duration = Duration::from_secs(300), 1..=i32::MAX as i64;
         /// Whether a member commits by itself what was dealt with: what was handed out before the current read.
         "enable.auto.commit" enable_auto_commit: bool = true;
         /// How often it does.
-        "auto.commit.interval.ms" auto_commit_interval: Duration = Duration::from_secs(5);
+        "auto.commit.interval.ms" auto_commit_interval: Duration = Duration::from_secs(5), 1..=i32::MAX as i64;
         /// Where to go on when the position does not exist (any more).
         "auto.offset.reset" auto_offset_reset: OffsetReset = OffsetReset::Latest;
         /// Which records of transactions are read.
         "isolation.level" isolation_level: IsolationLevel = IsolationLevel::ReadUncommitted;
         /// How many bytes a broker waits for before it answers a fetch.
-        "fetch.min.bytes" fetch_min_bytes: usize = 1;
+        "fetch.min.bytes" fetch_min_bytes: usize = 1, 1..=i32::MAX as i64;
         /// How long it waits for them. Below `request.timeout.ms`.
-        "fetch.max.wait.ms" ["fetch.wait.max.ms"] fetch_max_wait: Duration = Duration::from_millis(500);
+        "fetch.max.wait.ms" ["fetch.wait.max.ms"] fetch_max_wait: Duration = Duration::from_millis(500), 0..=i32::MAX as i64;
         /// How many bytes one fetch may bring at the most; less when `memory.budget` has less free. One larger batch still comes.
-        "fetch.max.bytes" fetch_max_bytes: usize = 50 << 20;
+        "fetch.max.bytes" fetch_max_bytes: usize = 50 << 20, 1..=i32::MAX as i64;
         /// How many bytes of one partition a fetch may bring at the most. One larger batch still comes.
-        "max.partition.fetch.bytes" ["fetch.message.max.bytes"] max_partition_fetch_bytes: usize = 1 << 20;
+        "max.partition.fetch.bytes" ["fetch.message.max.bytes"] max_partition_fetch_bytes: usize = 1 << 20, 1..=i32::MAX as i64;
         /// Whether the checksum of every batch is verified.
         "check.crcs" check_crcs: bool = true;
         /// The rack that this client is in, so that a replica nearby can serve it (KIP-392). Empty: none.
-        "client.rack" client_rack: String = String::new();
+        "client.rack" client_rack: String = String::new(), 0..=LONGEST_TEXT;
     }
 }
 
@@ -214,16 +214,6 @@ impl ConsumerConfig {
                 "must be below session.timeout.ms",
             ));
         }
-        for (key, value) in [
-            ("session.timeout.ms", self.session_timeout),
-            ("heartbeat.interval.ms", self.heartbeat_interval),
-            ("max.poll.interval.ms", self.max_poll_interval),
-            ("auto.commit.interval.ms", self.auto_commit_interval),
-        ] {
-            if value.is_zero() || value.as_millis() > i32::MAX as u128 {
-                return Err(config_error(key, "must be 1 to 2147483647"));
-            }
-        }
         let assignors = &self.partition_assignment_strategy;
         let twice = |(place, assignor)| assignors.iter().take(place).any(|other| other == assignor);
         if assignors.is_empty() || assignors.iter().enumerate().any(twice) {
@@ -239,8 +229,6 @@ impl ConsumerConfig {
 property_functions!(ConsumerConfig);
 
 impl Configuration for ConsumerConfig {
-    const OWN: &'static [Setting<Self>] = Self::TABLE;
-
     fn common(&self) -> &CommonConfig {
         &self.common
     }
@@ -254,31 +242,12 @@ impl Configuration for ConsumerConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.common.check()?;
         if self.fetch_max_wait >= self.common.request_timeout {
             return Err(config_error(
                 "fetch.max.wait.ms",
                 "must be below request.timeout.ms",
             ));
         }
-        for (key, text) in [
-            ("group.id", &self.group_id),
-            ("group.instance.id", &self.group_instance_id),
-        ] {
-            if text.len() > LONGEST_TEXT {
-                return Err(config_error(key, "at most 32,767 bytes"));
-            }
-        }
-        self.check_membership()?;
-        for (key, bytes) in [
-            ("fetch.min.bytes", self.fetch_min_bytes),
-            ("fetch.max.bytes", self.fetch_max_bytes),
-            ("max.partition.fetch.bytes", self.max_partition_fetch_bytes),
-        ] {
-            if bytes == 0 || bytes > i32::MAX as usize {
-                return Err(config_error(key, "must be 1 to 2147483647"));
-            }
-        }
-        Ok(())
+        self.check_membership()
     }
 }

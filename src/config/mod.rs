@@ -5,7 +5,9 @@
 
 mod common;
 mod consumer;
+mod foreign;
 mod nearest;
+mod origin;
 mod producer;
 mod property;
 mod security;
@@ -15,8 +17,11 @@ mod value;
 
 pub use common::{CommonConfig, Server};
 pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use origin::{Origin, Origins};
 pub use producer::{Acks, ProducerConfig};
-pub use property::{EffectiveSetting, SettingDescription};
+pub use property::{
+    EffectiveSetting, ForeignSetting, IgnoredSetting, SettingDescription, foreign_settings,
+};
 pub use security::SecurityProtocol;
 
 /// Defines a configuration struct, its defaults, its builder methods and its rows in the table, from one text.
@@ -26,7 +31,8 @@ macro_rules! settings {
         pub struct $name:ident $(with $common:ty)? {
             $(
                 $(#[doc = $doc:literal])+
-                $key:literal $([$($alias:literal),+])? $field:ident: $type:ty = $default:expr;
+                $key:literal $([$($alias:literal),+])? $field:ident: $type:ty = $default:expr
+                    $(, $range:expr)? $(, since $since:literal)?;
             )*
         }
     ) => {
@@ -43,6 +49,8 @@ macro_rules! settings {
                 #[doc = concat!("Property: `", $key, "`.")]
                 pub $field: $type,
             )*
+            /// Which of these came from properties, for [`effective_config`](ProducerConfig::effective_config).
+            pub origins: $crate::config::Origins,
         }
 
         impl Default for $name {
@@ -50,6 +58,7 @@ macro_rules! settings {
                 Self {
                     $(common: <$common>::default(),)?
                     $($field: $default,)*
+                    origins: $crate::config::Origins::default(),
                 }
             }
         }
@@ -60,23 +69,37 @@ macro_rules! settings {
                 #[must_use]
                 pub fn $field(mut self, value: impl Into<$type>) -> Self {
                     self.$field = value.into();
+                    self.origins.forget($key);
                     self
                 }
             )*
+        }
 
-            pub(super) const TABLE: &'static [$crate::config::property::Setting<Self>] = &[
+        impl $crate::config::property::Table for $name {
+            const ROWS: &'static [$crate::config::property::Setting<Self>] = &[
                 $($crate::config::property::Setting {
                     name: $key,
                     aliases: &[$($($alias),+)?],
                     doc: concat!($($doc, "\n"),+),
                     type_name: <$type as $crate::config::value::Value>::TYPE,
+                    range: $crate::config::property::range(&[$($range)?]),
+                    since: $crate::config::property::since(&[$($since)?]),
                     set: |config, text| {
                         config.$field = $crate::config::value::Value::parse(text)?;
                         Ok(())
                     },
                     get: |config| $crate::config::value::Value::show(&config.$field),
+                    size: |config| $crate::config::value::Value::size(&config.$field),
                 },)*
             ];
+
+            fn origins(&self) -> &$crate::config::Origins {
+                &self.origins
+            }
+
+            fn origins_mut(&mut self) -> &mut $crate::config::Origins {
+                &mut self.origins
+            }
         }
     };
 }

@@ -4,7 +4,7 @@
 
 use alloc::string::String;
 
-use super::property::{Configuration, Setting, config_error, property_functions};
+use super::property::{Configuration, config_error, property_functions};
 use super::value::Value;
 use super::{CommonConfig, ConsumerConfig, settings};
 use crate::error::Error;
@@ -74,13 +74,13 @@ settings! {
         /// Whether the broker recognises resent batches, so that a retry writes nothing twice. Needs `acks=all`.
         "enable.idempotence" enable_idempotence: bool = true;
         /// How many batches of a partition may be unanswered at once. With idempotence at most 5, which is how many the broker remembers.
-        "max.in.flight.requests.per.connection" ["max.in.flight"] max_in_flight: usize = 5;
+        "max.in.flight.requests.per.connection" ["max.in.flight"] max_in_flight: usize = 5, 1..=i64::MAX;
         /// How long a record waits for others to share its batch with.
         "linger.ms" ["queue.buffering.max.ms"] linger: Duration = Duration::from_millis(5);
         /// The size that a batch is filled up to, in bytes, before compression. 0: every record has a batch of its own.
         "batch.size" batch_size: usize = 16_384;
         /// The largest request, and so the largest record, in bytes before compression.
-        "max.request.size" ["message.max.bytes"] max_request_size: usize = 1 << 20;
+        "max.request.size" ["message.max.bytes"] max_request_size: usize = 1 << 20, 1_024..=i64::MAX;
         /// The producer's share of `memory.budget`: records accepted and not yet resolved.
         "buffer.memory" buffer_memory: usize = 32 << 20;
         /// How long `send` waits for metadata or memory.
@@ -125,8 +125,6 @@ impl ProducerConfig {
 property_functions!(ProducerConfig);
 
 impl Configuration for ProducerConfig {
-    const OWN: &'static [Setting<Self>] = Self::TABLE;
-
     fn common(&self) -> &CommonConfig {
         &self.common
     }
@@ -140,7 +138,6 @@ impl Configuration for ProducerConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.common.check()?;
         if !is_compiled(self.compression) {
             let codec = self.compression;
             let error = config_error(
@@ -155,12 +152,6 @@ impl Configuration for ProducerConfig {
             return Err(config_error("acks", "must be `all` with enable.idempotence=true")
                 .with_hint("set acks=all, or enable.idempotence=false and accept that retries may write twice"));
         }
-        if self.max_in_flight == 0 {
-            return Err(config_error(
-                "max.in.flight.requests.per.connection",
-                "must be above 0",
-            ));
-        }
         if self.enable_idempotence && self.max_in_flight > 5 {
             return Err(config_error(
                 "max.in.flight.requests.per.connection",
@@ -172,9 +163,6 @@ impl Configuration for ProducerConfig {
                 "delivery.timeout.ms",
                 "must not be below linger.ms + request.timeout.ms",
             ));
-        }
-        if self.max_request_size < 1_024 {
-            return Err(config_error("max.request.size", "at least 1024"));
         }
         if self.buffer_memory < self.max_request_size {
             return Err(config_error(

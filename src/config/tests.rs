@@ -45,7 +45,88 @@ fn a_key_of_the_other_role_or_of_a_later_version_says_so() {
 #[test]
 fn a_key_that_is_not_needed_is_accepted() {
     let config = ProducerConfig::from_properties([HERE, ("key.serializer", "x.StringSerializer")]);
-    assert_eq!(config, ProducerConfig::bootstrap("localhost:9092"));
+    let config = config.expect("accepted");
+    let ignored: alloc::vec::Vec<_> = config.ignored().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        ignored,
+        ["key.serializer does nothing: keys and values are bytes here"]
+    );
+    assert_eq!(Ok(config), ProducerConfig::bootstrap("localhost:9092"));
+}
+
+#[test]
+fn what_is_done_anyway_may_be_asked_for_and_nothing_else() {
+    let name = "ssl.endpoint.identification.algorithm";
+    assert!(ProducerConfig::from_properties([HERE, (name, "https")]).is_ok());
+    assert_eq!(
+        refused(&[HERE, (name, "")]),
+        "configuration `ssl.endpoint.identification.algorithm` is wrong: this version can only have it `https`; \
+         the broker's name is always verified"
+    );
+    assert_eq!(
+        refused(&[HERE, ("partitioner.class", "x.Mine")]),
+        "configuration `partitioner.class` is wrong: Kafka has this setting, but this version cannot honour it yet; \
+         choose with `NewRecord::partition`"
+    );
+}
+
+#[test]
+fn a_number_out_of_its_range_is_told_the_range() {
+    assert_eq!(
+        refused(&[HERE, ("memory.budget", "1000")]),
+        "configuration `memory.budget` is wrong: 1000, and it must be at least 1048576"
+    );
+    let long = "x".repeat(40_000);
+    assert_eq!(
+        refused(&[HERE, ("client.id", &long)]),
+        "configuration `client.id` is wrong: 40000 bytes long, and it must be at most 32767"
+    );
+    let config = ConsumerConfig::bootstrap("localhost:9092").expect("valid");
+    let beyond = config.session_timeout(Duration::from_secs(1 << 40));
+    let error = beyond.validate().expect_err("refused").to_string();
+    assert!(error.contains("must be 1 to 2147483647"), "{error}");
+}
+
+#[test]
+fn each_value_says_where_it_came_from() {
+    let text =
+        "metadata.broker.list=localhost:9092\nsasl.password=hush\nlinger.ms=7\nbatch.size=16384\n";
+    let mut config = ProducerConfig::from_file_text(text)
+        .expect("valid")
+        .max_block(Duration::from_secs(1));
+    config.linger = Duration::from_millis(9);
+    let shown: alloc::vec::Vec<_> = config
+        .effective_config()
+        .iter()
+        .filter(|setting| setting.origin != Origin::Default)
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "bootstrap.servers=localhost:9092 (line 1)",
+            "sasl.password=**** (line 2)",
+            "linger.ms=9 (code)",
+            "batch.size=16384 (line 4)",
+            "max.block.ms=1000 (code)",
+        ]
+    );
+    let config = ProducerConfig::from_properties([HERE, ("message.timeout.ms", "60000")]);
+    let effective = config.expect("valid").effective_config();
+    let timeout = effective.iter().find(|s| s.name == "delivery.timeout.ms");
+    assert_eq!(
+        timeout.map(ToString::to_string).as_deref(),
+        Some("delivery.timeout.ms=60000 (property message.timeout.ms)")
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_file_has_its_line() {
+    let error = ProducerConfig::from_file_text("# mine\nbootstrap.servers=a:1\nlinger.sm=7\n");
+    assert_eq!(
+        error.expect_err("refused").to_string(),
+        "configuration `linger.sm` is wrong: line 3: there is no such setting; did you mean `linger.ms`?"
+    );
 }
 
 #[test]

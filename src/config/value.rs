@@ -4,6 +4,7 @@
 
 use alloc::string::{String, ToString};
 
+use super::property::Size;
 use crate::time::Duration;
 
 /// A type that a property can have.
@@ -14,6 +15,10 @@ pub(super) trait Value: Sized {
     fn parse(text: &str) -> Result<Self, String>;
     /// Writes it back.
     fn show(&self) -> String;
+    /// What is held against the range of a setting, if the type has ranges.
+    fn size(&self) -> Option<Size> {
+        None
+    }
 }
 
 impl Value for bool {
@@ -38,6 +43,9 @@ impl Value for usize {
     }
     fn show(&self) -> String {
         self.to_string()
+    }
+    fn size(&self) -> Option<Size> {
+        Some(Size::Number(i64::try_from(*self).unwrap_or(i64::MAX)))
     }
 }
 
@@ -67,6 +75,11 @@ impl Value for Duration {
     fn show(&self) -> String {
         self.as_millis().to_string()
     }
+    /// Part of a millisecond is one.
+    fn size(&self) -> Option<Size> {
+        let millis = self.as_nanos().div_ceil(1_000_000);
+        Some(Size::Number(i64::try_from(millis).unwrap_or(i64::MAX)))
+    }
 }
 
 impl Value for String {
@@ -76,5 +89,8 @@ impl Value for String {
     }
     fn show(&self) -> String {
         self.clone()
+    }
+    fn size(&self) -> Option<Size> {
+        Some(Size::Bytes(i64::try_from(self.len()).unwrap_or(i64::MAX)))
     }
 }
