@@ -11,6 +11,7 @@ mod budget;
 mod choices;
 mod client;
 mod cluster;
+mod collections;
 pub mod config;
 mod connection;
 mod consumer;

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::group_subscription::{Column, GroupSubscription, Owners};
 use super::racks::Racks;
 use super::sticky::Claims;
+use crate::collections::{sort_places, sorted};
 
 /// Who gets what, and what of it somebody else may still have.
 pub(super) struct Assigned {
@@ -30,7 +31,10 @@ pub(super) fn assign(
     builder.sort_unfilled();
     if let Some(racks) = racks {
         // Those that few members are near to go first, or others might take these members' places.
-        unassigned.sort_by_cached_key(|partition| racks.members_near(*partition));
+        let near: Vec<usize> = (0..group.partitions)
+            .map(|partition| racks.members_near(partition))
+            .collect();
+        sort_places(&mut unassigned, &|a, b| near.get(a).cmp(&near.get(b)));
         unassigned = builder.assign_within_racks(unassigned, racks);
     }
     builder.assign_round_robin(unassigned);
@@ -93,14 +97,11 @@ impl<'a> Builder<'a> {
             }
         }
         // Stable, so that topics stay in their order.
-        for owned in &mut owned {
-            owned.sort_by_key(|(number, _)| *number);
-        }
-        let places = |owned: Vec<(usize, usize)>| owned.into_iter().map(|(_, place)| place);
-        owned
-            .into_iter()
-            .map(|owned| places(owned).collect())
-            .collect()
+        let in_order = |owned| {
+            let owned = sorted(owned, &|(a, _): &(usize, usize), (b, _)| a.cmp(b));
+            owned.into_iter().map(|(_, place)| place).collect()
+        };
+        owned.into_iter().map(in_order).collect()
     }
 
     fn assign_owned(&mut self, racks: Option<&Racks>) {
@@ -143,8 +144,9 @@ impl<'a> Builder<'a> {
         for (rank, member) in self.group.by_member_id().into_iter().enumerate() {
             ranks.set(member, rank);
         }
-        self.under_quota.sort_by_key(|member| ranks.get(*member));
-        self.at_quota.sort_by_key(|member| ranks.get(*member));
+        let by_rank = |a, b| ranks.get(a).cmp(&ranks.get(b));
+        sort_places(&mut self.under_quota, &by_rank);
+        sort_places(&mut self.at_quota, &by_rank);
     }
 
     /// Gives partitions to members in one of their racks, in turn, as far as that leaves all shares even. Gives what is left.

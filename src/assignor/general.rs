@@ -7,10 +7,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::group_subscription::{Column, GroupSubscription, Owners};
+use super::group_subscription::{Column, GroupSubscription, Owners, Topic};
 use super::movements::Movements;
 use super::racks::{Rack, Racks};
 use super::sticky::Claims;
+use crate::collections::sorted;
 
 pub(super) fn assign(
     group: &GroupSubscription<'_>,
@@ -18,9 +19,10 @@ pub(super) fn assign(
     racks: Option<&Racks>,
 ) -> Owners {
     let mut all: Vec<usize> = Vec::with_capacity(group.partitions);
-    let mut topics: Vec<_> = group.topics.iter().collect();
-    // Stable: topics with as many subscribers stay in order.
-    topics.sort_by_key(|topic| topic.subscribers.len());
+    // Topics with as many subscribers stay in order.
+    let topics = sorted(group.topics.iter().collect(), &|a: &&Topic, b| {
+        a.subscribers.len().cmp(&b.subscribers.len())
+    });
     all.extend(topics.iter().flat_map(|topic| topic.partitions.clone()));
 
     let mut builder = Builder::new(group, racks);

@@ -6,9 +6,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::ops::Range;
 
 use super::{Member, ReplicaRacks, Topics, java};
+use crate::collections::{sort_places, sorted};
 use crate::engine::TopicPartition;
 
 /// One value for each member, partition or topic, by its place.
@@ -93,12 +95,12 @@ impl<'a> GroupSubscription<'a> {
             equal,
             by_name: BTreeMap::new(),
         };
-        let mut known: Vec<_> = topics
+        let known: Vec<_> = topics
             .iter()
             .filter(|(_, racks)| !racks.is_empty())
             .filter_map(|(name, racks)| Some((name, racks, subscribers.remove(&**name)?)))
             .collect();
-        known.sort_by_cached_key(|(name, ..)| java::sort_key(name));
+        let known = sorted(known, &|(a, ..), (b, ..)| java::compare(a, b));
         for (place, (name, racks, subscribers)) in known.into_iter().enumerate() {
             for member in &subscribers {
                 if let Some(topics) = group.of_members.get_mut(*member) {
@@ -144,21 +146,26 @@ impl<'a> GroupSubscription<'a> {
 
     /// The members by their ids.
     pub(super) fn by_member_id(&self) -> Vec<usize> {
-        self.sorted(|member| java::sort_key(&member.member_id))
+        self.sorted(&|a, b| java::compare(&a.member_id, &b.member_id))
     }
 
     /// The static members by their instance ids, then the others by their member ids (KIP-345): an order that outlives restarts.
     pub(super) fn by_instance_id(&self) -> Vec<usize> {
-        self.sorted(|member| match &member.group_instance_id {
-            Some(instance) => (false, java::sort_key(instance)),
-            None => (true, java::sort_key(&member.member_id)),
+        self.sorted(&|a, b| match (&a.group_instance_id, &b.group_instance_id) {
+            (Some(a), Some(b)) => java::compare(a, b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => java::compare(&a.member_id, &b.member_id),
         })
     }
 
-    fn sorted<K: Ord>(&self, key: impl Fn(&Member) -> K) -> Vec<usize> {
-        let mut members: Vec<(usize, &Member)> = self.members.iter().enumerate().collect();
-        members.sort_by_cached_key(|(_, member)| key(member));
-        members.into_iter().map(|(place, _)| place).collect()
+    fn sorted(&self, compare: &dyn Fn(&Member, &Member) -> Ordering) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.members.len()).collect();
+        sort_places(&mut places, &|a, b| {
+            let members = self.members.get(a).zip(self.members.get(b));
+            members.map_or(Ordering::Equal, |(a, b)| compare(a, b))
+        });
+        places
     }
 
     /// What each member gets, in the members' order; its partitions by topic and number.

@@ -4,10 +4,13 @@
 //! Must not know what is ordered, or why.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
-/// What Java compares strings by: their UTF-16 units, an order that differs from that of UTF-8 above U+D7FF.
-pub(super) fn sort_key(text: &str) -> Vec<u16> {
-    text.encode_utf16().collect()
+use crate::collections::sort_places;
+
+/// `String.compareTo`: by UTF-16 units, an order that differs from that of UTF-8 above U+D7FF.
+pub(super) fn compare(a: &str, b: &str) -> Ordering {
+    a.encode_utf16().cmp(b.encode_utf16())
 }
 
 /// `String.hashCode`.
@@ -44,12 +47,10 @@ fn buckets(entries: usize) -> u32 {
 /// order in which they came. (Java makes trees of buckets that hold more than eight: never seen with the ids that brokers give.)
 pub(super) fn hash_order<'a>(keys: impl ExactSizeIterator<Item = &'a str>) -> Vec<usize> {
     let buckets = buckets(keys.len());
-    let mut places: Vec<(u32, usize)> = keys
-        .enumerate()
-        .map(|(place, key)| (bucket(hash_of_str(key), buckets), place))
-        .collect();
-    places.sort_unstable();
-    places.into_iter().map(|(_, place)| place).collect()
+    let bucket_of: Vec<u32> = keys.map(|key| bucket(hash_of_str(key), buckets)).collect();
+    let mut places: Vec<usize> = (0..bucket_of.len()).collect();
+    sort_places(&mut places, &|a, b| bucket_of.get(a).cmp(&bucket_of.get(b)));
+    places
 }
 
 /// A `HashSet` of which only the first element is ever asked for.
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(hash_of_partition(hash_of_str("Hello"), 7), 69_610_828);
         // U+FF5E is one unit, U+1F600 two that begin with a lower one.
         assert!("\u{ff5e}" < "\u{1f600}");
-        assert!(sort_key("\u{ff5e}") > sort_key("\u{1f600}"));
+        assert_eq!(compare("\u{ff5e}", "\u{1f600}"), Ordering::Greater);
     }
 
     #[test]

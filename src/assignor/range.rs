@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use super::group_subscription::{Column, GroupSubscription, Owners};
 use super::racks::Racks;
+use crate::collections::sort_places;
 
 pub(super) fn assign(group: &GroupSubscription<'_>) -> Owners {
     let mut owners = Owners::new(group.partitions);
@@ -22,7 +23,7 @@ pub(super) fn assign(group: &GroupSubscription<'_>) -> Owners {
         .iter()
         .map(|topic| {
             let mut consumers = topic.subscribers.clone();
-            consumers.sort_by_key(|member| places.get(*member));
+            sort_places(&mut consumers, &|a, b| places.get(a).cmp(&places.get(b)));
             TopicState::new(consumers, topic.partitions.clone(), racks.as_ref())
         })
         .collect();

@@ -2,6 +2,7 @@
 //!
 //! Must not know what members had before, or racks.
 
+use crate::collections::sorted;
 use alloc::vec::Vec;
 
 use super::group_subscription::{Column, GroupSubscription, Owners};
@@ -15,12 +16,12 @@ pub(super) fn assign(group: &GroupSubscription<'_>) -> Owners {
     }
     let mut turn = 0;
     for topic in &group.topics {
-        let mut subscribers: Vec<(usize, usize)> = topic
+        let subscribers: Vec<(usize, usize)> = topic
             .subscribers
             .iter()
             .map(|member| (turns.get(*member), *member))
             .collect();
-        subscribers.sort_unstable();
+        let subscribers = sorted(subscribers, &<(usize, usize)>::cmp);
         for partition in topic.partitions.clone() {
             // The next whose turn it is among those who want the topic, around the table.
             let next = subscribers.partition_point(|(at, _)| *at < turn);

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::collections::sorted;
 use crate::engine::TopicPartition;
 use crate::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolAssignmentTopicPartition,
@@ -60,8 +61,7 @@ impl Subscription {
     /// # Errors
     /// A name or the whole is longer than the protocol can say.
     pub fn encode(&self) -> Result<Bytes, EncodeError> {
-        let mut topics: Vec<&Arc<str>> = self.topics.iter().collect();
-        topics.sort_unstable();
+        let topics = sorted(self.topics.iter().collect(), &<&Arc<str>>::cmp);
         let message = ConsumerProtocolSubscription {
             topics: topics
                 .into_iter()

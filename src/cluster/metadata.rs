@@ -5,6 +5,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::collections::VecMap;
 use crate::engine::{Host, NodeId, TopicHandle};
 use crate::error_code::ErrorCode;
 use crate::messages::{
@@ -82,7 +83,7 @@ pub(super) struct Change {
 /// What is known of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
-    brokers: BTreeMap<NodeId, Broker>,
+    brokers: VecMap<NodeId, Broker>,
     topics: Vec<Topic>,
     names: BTreeMap<Str, TopicHandle>,
     ids: BTreeMap<Uuid, TopicHandle>,
@@ -236,7 +237,7 @@ impl Metadata {
     }
 
     fn apply_brokers(&mut self, brokers: &[MetadataResponseBroker]) -> bool {
-        let brokers: BTreeMap<NodeId, Broker> = brokers
+        let brokers: VecMap<NodeId, Broker> = brokers
             .iter()
             .filter_map(broker)
             .map(|b| (b.id, b))

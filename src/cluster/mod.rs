@@ -31,7 +31,7 @@ mod settings;
 mod slot;
 mod throttle;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// What roles see of a connection: requests that end, never the connection itself.
@@ -49,6 +49,7 @@ pub(crate) use request::Route;
 pub(crate) use settings::Settings;
 
 use crate::budget::{Budget, Category};
+use crate::collections::VecMap;
 use crate::connection::{Connection, Report};
 use crate::engine::{
     ConnectionGroup, ConnectionId, Diagnostic, Input, Job, JobId, JobResult, NodeId, Output,
@@ -152,9 +153,9 @@ pub(crate) struct Cluster {
     actions: VecDeque<Output<()>>,
     events: VecDeque<Queued>,
     reports: Vec<Report>,
-    connections: BTreeMap<ConnectionId, Attached>,
-    slots: BTreeMap<SlotKey, Slot>,
-    lookups: BTreeMap<ResolveId, SlotKey>,
+    connections: VecMap<ConnectionId, Attached>,
+    slots: VecMap<SlotKey, Slot>,
+    lookups: VecMap<ResolveId, SlotKey>,
     requests: Requests,
     /// Whether a request for any broker might find one now that found none before.
     unrouted_changed: bool,
@@ -163,7 +164,7 @@ pub(crate) struct Cluster {
     round: Round,
     metadata: Metadata,
     refresh: Refresh,
-    jobs: BTreeMap<JobId, JobOwner>,
+    jobs: VecMap<JobId, JobOwner>,
     nonces: Nonces,
     next_connection: u64,
     next_resolve: u64,
@@ -192,16 +193,16 @@ impl Cluster {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             reports: Vec::new(),
-            connections: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            lookups: BTreeMap::new(),
+            connections: VecMap::new(),
+            slots: VecMap::new(),
+            lookups: VecMap::new(),
             requests: Requests::default(),
             unrouted_changed: false,
             patience: None,
             round: Round::default(),
             metadata: Metadata::default(),
             refresh: Refresh::new(),
-            jobs: BTreeMap::new(),
+            jobs: VecMap::new(),
             nonces: Nonces::new(entropy),
             next_connection: 0,
             next_resolve: 0,

@@ -72,7 +72,7 @@ impl Cluster {
             }),
             Peer::Bootstrap(index) => self.settings.bootstrap.get(usize::from(index)).cloned(),
         };
-        self.slots.entry(key).or_insert_with(|| Slot::new(location))
+        self.slots.get_or_insert_with(key, || Slot::new(location))
     }
 
     /// Puts a request at the end of a slot's queue, and sends it if its turn has come.

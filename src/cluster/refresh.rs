@@ -2,7 +2,6 @@
 //!
 //! Must not know what anybody does with a topic.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -11,6 +10,7 @@ use super::request::{Owner, Route};
 use super::slot::{Location, SlotKey};
 use super::{Cluster, ClusterEvent, Life, Queued, Timer};
 use crate::budget::Category;
+use crate::collections::VecMap;
 use crate::connection::{Answer, FailureCause, Response, SendOptions, Token};
 use crate::engine::{Diagnostic, Host, NodeId, Output, Peer, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
@@ -43,7 +43,7 @@ pub(super) struct Refresh {
     /// Somebody said that what is known is stale.
     wanted: bool,
     /// Topics that were never asked for: they do not wait.
-    new_topics: BTreeSet<TopicHandle>,
+    new_topics: VecMap<TopicHandle, ()>,
     /// Questions in a row that brought no answer.
     failures: u32,
     /// Answers in a row that brought nothing new.
@@ -60,7 +60,7 @@ impl Refresh {
         Self {
             phase: Phase::Quiet,
             wanted: false,
-            new_topics: BTreeSet::new(),
+            new_topics: VecMap::new(),
             failures: 0,
             equivalents: 0,
             not_before: Instant::START,
@@ -82,7 +82,7 @@ impl Cluster {
     pub(crate) fn want_topic(&mut self, name: &str) -> TopicHandle {
         let (handle, new) = self.metadata.want(name, self.now);
         if new {
-            self.refresh.new_topics.insert(handle);
+            self.refresh.new_topics.insert(handle, ());
         } else if let Some(TopicState::Failed { .. }) =
             self.metadata.topic(handle).map(|topic| topic.state)
         {
@@ -121,7 +121,9 @@ impl Cluster {
     pub(super) fn advance_refresh(&mut self) {
         if self.life != Life::Open || matches!(self.refresh.phase, Phase::Asking { .. }) {
             self.refresh.wanted &= self.life == Life::Open;
-            self.refresh.new_topics.retain(|_| self.life == Life::Open);
+            self.refresh
+                .new_topics
+                .retain(|_, ()| self.life == Life::Open);
             return;
         }
         if !self.refresh.new_topics.is_empty() {
@@ -140,7 +142,7 @@ impl Cluster {
     fn ask(&mut self, full: bool) {
         self.quiet();
         let new = core::mem::take(&mut self.refresh.new_topics);
-        let chosen = |handle: &TopicHandle| full || new.contains(handle);
+        let chosen = |handle: &TopicHandle| full || new.contains_key(handle);
         let (asked, topics): (Vec<TopicHandle>, Vec<MetadataRequestTopic>) = self
             .metadata
             .wanted()

@@ -3,12 +3,12 @@
 //! Must not know how a connection works, nor what a request asks for.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 
 use super::capability::Capability;
 use super::slot::{Slot, SlotKey};
 use super::{Cluster, Life, Queued, Timer};
 use crate::budget::Category;
+use crate::collections::VecMap;
 use crate::connection::{
     Answer, FailureCause, Handover, Held, Outgoing, Raw, RequestError, Response, SendOptions,
     Token, Typed, step_of,
@@ -60,9 +60,9 @@ struct Live {
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     next: u64,
-    live: BTreeMap<Token, Live>,
+    live: VecMap<Token, Live>,
     /// Those that any broker may answer and none was found for yet, in the order in which they came.
-    pub(super) unrouted: BTreeMap<Token, Handover>,
+    pub(super) unrouted: VecMap<Token, Handover>,
 }
 
 impl Cluster {

@@ -3,13 +3,13 @@
 //!
 //! Must not know what the requests ask for.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::slot::{Link, SlotKey};
 use super::{Cluster, ClusterEvent, Queued, Timer};
+use crate::collections::VecMap;
 use crate::engine::{ConnectionGroup, Peer};
 use crate::error::{Error, ErrorKind};
 use crate::limits::CONNECT_PATIENCE;
@@ -18,7 +18,7 @@ use crate::time::Instant;
 /// The peers that failed since the last one that worked.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    failed: BTreeMap<Peer, Error>,
+    failed: VecMap<Peer, Error>,
 }
 
 /// What to do with a request that any broker may answer.
@@ -66,7 +66,7 @@ impl Cluster {
         if let Some(timer) = self.patience.take() {
             self.timers.disarm(timer);
         }
-        while let Some(token) = self.requests.unrouted.keys().next().copied() {
+        while let Some(token) = self.requests.unrouted.first_key().copied() {
             match self.choose() {
                 Choice::Send(key) => {
                     let Some(handover) = self.requests.unrouted.remove(&token) else {
@@ -221,7 +221,7 @@ impl Survey {
 }
 
 /// One error for a whole round: where every peer failed, and what to try.
-fn no_broker(failed: BTreeMap<Peer, Error>) -> Error {
+fn no_broker(failed: VecMap<Peer, Error>) -> Error {
     let mut errors: Vec<Error> = failed.into_values().collect();
     if errors.len() <= 1 {
         return errors

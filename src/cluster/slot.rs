@@ -11,9 +11,10 @@
 //!
 //! Must not know what waits, beyond that it waits.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
+use crate::collections::VecMap;
 use crate::connection::{Handover, Token};
 use crate::engine::{ConnectionGroup, ConnectionId, Host, Peer, ResolveId};
 use crate::error::Error;
@@ -72,7 +73,7 @@ pub(super) struct Slot {
     pub(super) location: Option<Location>,
     pub(super) link: Link,
     /// What waits for the connection, in the order in which it came.
-    pub(super) queue: BTreeMap<Token, Handover>,
+    pub(super) queue: VecMap<Token, Handover>,
     /// Whether a role waits to hear that the connection can take a request.
     pub(super) awaited: bool,
     /// When the last attempt began.
@@ -87,7 +88,7 @@ impl Slot {
         Self {
             location,
             link: Link::Idle,
-            queue: BTreeMap::new(),
+            queue: VecMap::new(),
             awaited: false,
             since: Instant::START,
             failures: 0,

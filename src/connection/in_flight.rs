@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 
 use super::outgoing::{SendOptions, Token};
 use super::receive::Expected;
+use crate::collections::sorted;
 use crate::time::{Duration, Instant};
 use crate::wire::ApiKey;
 
@@ -178,12 +179,11 @@ impl InFlight {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Pending, bool)> + use<> {
         let answers = core::mem::take(&mut self.answers.requests);
         let silent = core::mem::take(&mut self.silent.requests);
-        let mut all: alloc::vec::Vec<(Pending, bool)> = answers
+        let all: alloc::vec::Vec<(Pending, bool)> = answers
             .into_iter()
             .map(|request| (request, true))
             .chain(silent.into_iter().map(|request| (request, false)))
             .collect();
-        all.sort_by_key(|(request, _)| request.end);
-        all.into_iter()
+        sorted(all, &|(a, _), (b, _)| a.end.cmp(&b.end)).into_iter()
     }
 }

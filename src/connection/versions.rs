@@ -2,29 +2,21 @@
 //!
 //! Must not know any API's meaning.
 
-use alloc::collections::BTreeMap;
-
-use crate::messages::{self, ApiVersionsResponse};
+use crate::collections::VecMap;
+use crate::messages::{self, ApiVersion, ApiVersionsResponse};
 use crate::wire::{ApiKey, Request, VersionRange};
 
 /// The version ranges of one connection's peer; another connection of the same broker may have others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Versions(BTreeMap<ApiKey, VersionRange>);
+pub(crate) struct Versions(VecMap<ApiKey, VersionRange>);
 
 impl Versions {
     pub(super) fn from_response(response: &ApiVersionsResponse) -> Self {
-        Self(
-            response
-                .api_keys
-                .iter()
-                .map(|api| {
-                    (
-                        ApiKey(api.api_key),
-                        VersionRange::new(api.min_version, api.max_version),
-                    )
-                })
-                .collect(),
-        )
+        let range = |api: &ApiVersion| {
+            let range = VersionRange::new(api.min_version, api.max_version);
+            (ApiKey(api.api_key), range)
+        };
+        Self(response.api_keys.iter().map(range).collect())
     }
 
     /// The broker's range for `api`; `None` when it does not have it.

@@ -3,13 +3,14 @@
 //!
 //! Must not know what a partition's state is; it orders them by when they were last served.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::BrokerIndex;
 use super::partition::Pause;
 use super::session::FetchSession;
+use super::subscription::Assigned;
 use crate::cluster::Token;
+use crate::collections::VecMap;
 use crate::engine::NodeId;
 use crate::error::Error;
 use crate::time::{Duration, Instant};
@@ -98,6 +99,12 @@ impl Broker {
             .min(most);
     }
 
+    /// Those served longest ago come first.
+    pub(crate) fn order_by_turn(&mut self, assigned: &Assigned) {
+        let served = |slot: &u32| assigned.get(*slot).map_or(0, |partition| partition.served);
+        self.order.sort_by_key(served);
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, BrokerState::Idle)
     }
@@ -107,7 +114,7 @@ impl Broker {
 #[derive(Debug)]
 pub(crate) struct Brokers {
     brokers: Vec<Broker>,
-    index: BTreeMap<NodeId, BrokerIndex>,
+    index: VecMap<NodeId, BrokerIndex>,
     touched: Vec<BrokerIndex>,
     target: usize,
 }
@@ -116,7 +123,7 @@ impl Brokers {
     pub(crate) const fn new(target: usize) -> Self {
         Self {
             brokers: Vec::new(),
-            index: BTreeMap::new(),
+            index: VecMap::new(),
             touched: Vec::new(),
             target,
         }

@@ -3,7 +3,6 @@
 //!
 //! Must not know how a coordinator is asked.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::assignment::check_name;
@@ -11,6 +10,7 @@ use super::partition::{Loading, Partition, Position, State, Target};
 use super::role::{ConsumerRole, Cx};
 use super::supply::Point;
 use super::types::ConsumerEvent;
+use crate::collections::VecMap;
 use crate::engine::{OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -27,13 +27,13 @@ struct Begins {
 #[derive(Debug, Default)]
 pub(super) struct GroupOperations {
     /// Operations of the user.
-    awaited: BTreeSet<OpId>,
+    awaited: VecMap<OpId, ()>,
     /// Questions of partitions that are to begin there.
-    begins: BTreeMap<OpId, Vec<Begins>>,
+    begins: VecMap<OpId, Vec<Begins>>,
     /// The slots of partitions whose question is due.
     due: Vec<u32>,
     /// Auto-commits, with what they cover.
-    covering: BTreeMap<OpId, Vec<(TopicPartition, OffsetAndMetadata)>>,
+    covering: VecMap<OpId, Vec<(TopicPartition, OffsetAndMetadata)>>,
 }
 
 impl GroupOperations {
@@ -101,7 +101,7 @@ impl ConsumerRole {
                 .with_hint("commit what is assigned, before it is revoked"));
         }
         group.commit(op, offsets, cx.cluster)?;
-        self.group_operations.awaited.insert(op);
+        self.group_operations.awaited.insert(op, ());
         self.pump(cx);
         Ok(op)
     }
@@ -122,7 +122,7 @@ impl ConsumerRole {
         let op = self.next_op();
         let group = self.group.as_mut().ok_or_else(no_group)?;
         group.load(op, partitions.iter().cloned(), cx.cluster);
-        self.group_operations.awaited.insert(op);
+        self.group_operations.awaited.insert(op, ());
         self.pump(cx);
         Ok(op)
     }
@@ -177,7 +177,7 @@ impl ConsumerRole {
         while let Some(event) = self.group.as_mut().and_then(|group| group.next_event()) {
             match event {
                 GroupEvent::Committed { op, outcomes } => {
-                    if self.group_operations.awaited.remove(&op) {
+                    if self.group_operations.awaited.remove(&op).is_some() {
                         cx.emit(ConsumerEvent::Committed { op, outcomes });
                     } else if let Some(covered) = self.group_operations.covering.remove(&op) {
                         self.on_covered(covered, &outcomes, cx);
@@ -186,7 +186,7 @@ impl ConsumerRole {
                 }
                 GroupEvent::Member(event) => self.on_member_event(event, cx),
                 GroupEvent::Loaded { op, found } => {
-                    if self.group_operations.awaited.remove(&op) {
+                    if self.group_operations.awaited.remove(&op).is_some() {
                         cx.emit(ConsumerEvent::CommittedOffsets { op, found });
                     } else if let Some(begins) = self.group_operations.begins.remove(&op) {
                         self.on_loaded(op, &begins, found, cx);
@@ -197,7 +197,7 @@ impl ConsumerRole {
     }
 
     fn on_loaded(&mut self, op: OpId, begins: &[Begins], found: CommittedOffsets, cx: &mut Cx<'_>) {
-        let found: BTreeMap<TopicPartition, _> = found.into_iter().collect();
+        let found: VecMap<TopicPartition, _> = found.into_iter().collect();
         for Begins { slot, version } in begins.iter().copied() {
             let waits = |partition: &&Partition| {
                 let waits = matches!(partition.state(), State::Loading(Loading::UnderWay(own)) if *own == op);

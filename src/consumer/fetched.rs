@@ -234,12 +234,7 @@ impl ConsumerRole {
                 false => broker.lull = crate::time::Duration::ZERO,
             }
             if brought {
-                let served = |slot: &u32| {
-                    self.assigned
-                        .get(*slot)
-                        .map_or(0, |partition| partition.served)
-                };
-                broker.order.sort_by_key(served);
+                broker.order_by_turn(&self.assigned);
             } else if alone {
                 self.rotate(index, flight);
             }

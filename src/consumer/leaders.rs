@@ -239,13 +239,8 @@ impl ConsumerRole {
                 broker.order.push(slot);
             }
         }
-        let served = |slot: &u32| {
-            self.assigned
-                .get(*slot)
-                .map_or(0, |partition| partition.served)
-        };
         for (_, broker) in self.brokers.iter_mut() {
-            broker.order.sort_by_key(served);
+            broker.order_by_turn(&self.assigned);
         }
     }
 

@@ -3,7 +3,6 @@
 //!
 //! Must not know fetching.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::actions::{self, Action};
@@ -17,6 +16,7 @@ use super::types::{OffsetAndTimestamp, OffsetSpec, ResetReason};
 use super::{BrokerIndex, PartitionKey};
 use crate::cluster::Route;
 use crate::cluster::{FailureCause, RequestError, Response, SendOptions, Token};
+use crate::collections::VecMap;
 use crate::engine::{ConnectionGroup, NodeId, OpId};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -280,8 +280,10 @@ impl ConsumerRole {
             Err(error) => return self.lookups_failed(token, asked, &error, cx),
         };
         cx.cluster.throttle(&held, answer.throttle_time_ms);
-        let mut waiting: BTreeMap<PartitionKey, Who> =
-            asked.iter().map(|asked| (asked.key, asked.who)).collect();
+        let mut waiting: VecMap<PartitionKey, Option<Who>> = asked
+            .iter()
+            .map(|asked| (asked.key, Some(asked.who)))
+            .collect();
         for topic in &answer.topics {
             let Some(handle) = cx.cluster.topic_by_name(&topic.name) else {
                 continue;
@@ -297,14 +299,14 @@ impl ConsumerRole {
                     timestamp: partition.timestamp,
                     leader_epoch: partition.leader_epoch,
                 };
-                if let Some(who) = waiting.remove(&key) {
+                if let Some(who) = waiting.get_mut(&key).and_then(Option::take) {
                     self.on_found(token, who, found, cx);
                 }
             }
         }
         cx.cluster.release(held);
         // A broker that leaves a partition out has not answered for it.
-        for who in waiting.into_values() {
+        for who in waiting.into_values().flatten() {
             let found = Found {
                 code: ErrorCode::UNKNOWN_SERVER_ERROR,
                 offset: -1,
@@ -437,7 +439,7 @@ impl ConsumerRole {
     }
 
     fn lookups_failed(&mut self, token: Token, asked: &[Asked], error: &Error, cx: &mut Cx<'_>) {
-        let mut operations = BTreeSet::new();
+        let mut operations = VecMap::new();
         for asked in asked {
             match asked.who {
                 Who::Partition(slot) if self.awaits(slot, token) => {
@@ -445,11 +447,11 @@ impl ConsumerRole {
                 }
                 Who::Partition(_) => {}
                 Who::Operation(op, _) => {
-                    operations.insert(op);
+                    operations.insert(op, ());
                 }
             }
         }
-        for op in operations {
+        for (op, ()) in operations {
             self.operation_failed(op, token, error, cx);
         }
         cx.cluster.refresh_metadata();
@@ -467,8 +469,10 @@ impl ConsumerRole {
             Err(error) => return self.validations_failed(token, asked, &error, cx),
         };
         cx.cluster.throttle(&held, answer.throttle_time_ms);
-        let mut waiting: BTreeMap<PartitionKey, Validated> =
-            asked.iter().map(|asked| (asked.key, *asked)).collect();
+        let mut waiting: VecMap<PartitionKey, Option<Validated>> = asked
+            .iter()
+            .map(|asked| (asked.key, Some(*asked)))
+            .collect();
         for topic in &answer.topics {
             let Some(handle) = cx.cluster.topic_by_name(&topic.topic) else {
                 continue;
@@ -482,7 +486,7 @@ impl ConsumerRole {
                     offset: partition.end_offset,
                     epoch: partition.leader_epoch,
                 };
-                if let Some(asked) = waiting.remove(&key)
+                if let Some(asked) = waiting.get_mut(&key).and_then(Option::take)
                     && self.awaits(asked.slot, token)
                 {
                     match ErrorCode(partition.error_code).check() {
@@ -500,6 +504,7 @@ impl ConsumerRole {
         cx.cluster.release(held);
         for asked in waiting
             .into_values()
+            .flatten()
             .filter(|asked| self.awaits(asked.slot, token))
             .collect::<Vec<_>>()
         {

@@ -11,6 +11,7 @@ use super::rebalance::After;
 use super::role::{ConsumerRole, Cx, Life, Reader, timers};
 use super::subscription::{Presence, Subscription, Topics};
 use super::types::RebalanceListener;
+use crate::collections::gather;
 use crate::error::{Error, ErrorKind};
 use crate::group::RebalanceCause;
 use crate::time::Instant;
@@ -44,10 +45,11 @@ impl ConsumerRole {
             return Ok(());
         }
         self.listener = listener;
-        let names: BTreeMap<_, _> = topics
-            .iter()
-            .map(|topic| ((*topic).into(), cx.cluster.want_topic(topic)))
-            .collect();
+        let names: BTreeMap<_, _> = gather(
+            topics
+                .iter()
+                .map(|topic| ((*topic).into(), cx.cluster.want_topic(topic))),
+        );
         let before = self.subscription.topics();
         let cause = match before {
             Some(before) if before.names == names => None,

@@ -2,7 +2,6 @@
 //!
 //! Must not know how a question is put.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::PartitionKey;
@@ -13,6 +12,7 @@ use super::role::{ConsumerRole, Cx, Life, timers};
 use super::types::{ConsumerEvent, OffsetAndTimestamp, OffsetSpec};
 use crate::cluster::Cluster;
 use crate::cluster::Token;
+use crate::collections::{VecMap, sorted};
 use crate::engine::{NodeId, OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -70,11 +70,11 @@ struct Operation {
 
 /// All questions of the user.
 #[derive(Debug)]
-pub(super) struct Operations(BTreeMap<OpId, Operation>);
+pub(super) struct Operations(VecMap<OpId, Operation>);
 
 impl Operations {
     pub(super) const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(VecMap::new())
     }
 
     pub(super) fn entry(&mut self, op: OpId, index: usize) -> Option<&mut Entry> {
@@ -125,9 +125,8 @@ impl ConsumerRole {
         cx: &mut Cx<'_>,
     ) -> OpId {
         let op = self.next_op();
-        let mut names: Vec<TopicPartition> = partitions.to_vec();
         // A request may name a partition once only.
-        names.sort_unstable();
+        let mut names = sorted(partitions.to_vec(), &TopicPartition::cmp);
         names.dedup();
         let entries = names
             .into_iter()

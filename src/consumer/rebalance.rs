@@ -10,6 +10,7 @@ use super::partition::{Missing, Ownership, Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Life, timers};
 use super::types::{ConsumerEvent, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport};
 use crate::assignor::{Assignor, RebalanceProtocol};
+use crate::collections::{VecMap, gather};
 use crate::engine::{OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
 use crate::group::{Bid, MemberEvent, RebalanceCause};
@@ -189,21 +190,18 @@ impl ConsumerRole {
             return;
         }
         // What was subscribed to when the member joined may not be any more: it joins again for that.
-        let share: BTreeSet<TopicPartition> = partitions
-            .into_iter()
-            .filter(|partition| {
-                let topics = self.subscription.topics();
-                partition.partition >= 0
-                    && topics.is_some_and(|topics| topics.names.contains_key(&partition.topic))
-            })
-            .collect();
+        let share: BTreeSet<TopicPartition> = gather(partitions.into_iter().filter(|partition| {
+            let topics = self.subscription.topics();
+            partition.partition >= 0
+                && topics.is_some_and(|topics| topics.names.contains_key(&partition.topic))
+        }));
         let going = self.slots_where(|_, partition| !share.contains(&partition.name()));
-        let kept: BTreeSet<TopicPartition> = self
-            .assigned
-            .iter()
-            .map(Partition::name)
-            .filter(|name| share.contains(name))
-            .collect();
+        let kept: BTreeSet<TopicPartition> = gather(
+            self.assigned
+                .iter()
+                .map(Partition::name)
+                .filter(|name| share.contains(name)),
+        );
         if let (Some(course), Some(group)) = (&mut self.course, &self.group) {
             course.shared = cx.now();
             let standing = group.member().standing();
@@ -437,13 +435,13 @@ impl ConsumerRole {
 
     /// The partitions are not the member's any more: not one record of them comes out from here on.
     fn let_go(&mut self, going: &[u32], cx: &mut Cx<'_>) {
-        let mut topics: BTreeSet<TopicHandle> = BTreeSet::new();
+        let mut topics: VecMap<TopicHandle, ()> = VecMap::new();
         for slot in going {
             self.discard(*slot, cx);
             let Some(mut partition) = self.assigned.remove(*slot) else {
                 continue;
             };
-            topics.insert(partition.key.topic);
+            topics.insert(partition.key.topic, ());
             let nothing = State::AwaitingLeader(Missing::Metadata);
             if let Some(timer) = partition.enter(nothing, cx.now()) {
                 cx.cluster.disarm(timer);
@@ -451,7 +449,7 @@ impl ConsumerRole {
         }
         self.reorder();
         self.release_dropped(cx);
-        for topic in topics {
+        for (topic, ()) in topics {
             self.forget_if_unused(topic, cx);
         }
         self.let_go_of_brokers(cx);

@@ -3,7 +3,7 @@
 //!
 //! Must not know sockets or routing; the rules themselves lie in the parts.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::BrokerIndex;
@@ -22,6 +22,7 @@ use crate::assignor::Assignor;
 use crate::budget::Category;
 use crate::client::{Context, Role};
 use crate::cluster::{Answer, Held, Response, Token};
+use crate::collections::VecMap;
 use crate::config::{ConsumerConfig, IsolationLevel, OffsetReset};
 use crate::engine::{ConnectionGroup, Diagnostic, JobId, JobResult, NodeId, OpId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
@@ -160,7 +161,7 @@ pub(crate) struct ConsumerRole {
     /// The brokers whose fetch was not sent because too little memory was free. Who came first is served first, and
     /// nobody takes what is free past him: the budget may be too small for all of them at once.
     pub(super) fetch_line: VecDeque<BrokerIndex>,
-    pub(super) pending: BTreeMap<Token, Pending>,
+    pub(super) pending: VecMap<Token, Pending>,
     pub(super) operations: Operations,
     /// Only with a `group.id`.
     pub(super) group: Option<Group>,
@@ -216,7 +217,7 @@ impl ConsumerRole {
             reader: Reader::Waiting,
             starving: Vec::new(),
             fetch_line: VecDeque::new(),
-            pending: BTreeMap::new(),
+            pending: VecMap::new(),
             operations: Operations::new(),
             group: group(config, entropy),
             group_operations: GroupOperations::default(),

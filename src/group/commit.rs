@@ -2,7 +2,6 @@
 //!
 //! Must not know when it is sent, or to whom.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::lane::{Next, Question};
@@ -10,6 +9,7 @@ use super::member::Standing;
 use super::timers;
 use super::types::{CommitOutcome, CommitOutcomes, OffsetAndMetadata};
 use crate::cluster::RequestError;
+use crate::collections::VecMap;
 use crate::engine::{NodeId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -42,7 +42,7 @@ struct Entry {
 pub(super) struct Commit {
     /// As whom it is made; `None`: by a consumer that is no member of its group.
     standing: Option<Standing>,
-    entries: BTreeMap<TopicPartition, Entry>,
+    entries: VecMap<TopicPartition, Entry>,
 }
 
 /// What to do about an error code of a commit.
@@ -220,7 +220,7 @@ impl Question for Commit {
 
     fn request(&self, group: &Str, _version: i16) -> OffsetCommitRequest {
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-        for (partition, entry) in &self.entries {
+        for (partition, entry) in self.entries.iter() {
             if let Progress::Done(_) = entry.progress {
                 continue;
             }
@@ -256,13 +256,14 @@ impl Question for Commit {
     }
 
     fn on_answer(&mut self, node: NodeId, answer: OffsetCommitResponse) -> Next {
-        let mut codes = BTreeMap::new();
+        let mut codes = Vec::new();
         for topic in &answer.topics {
             for partition in &topic.partitions {
                 let key = (topic.name.as_str(), partition.partition_index);
-                codes.insert(key, ErrorCode(partition.error_code));
+                codes.push((key, ErrorCode(partition.error_code)));
             }
         }
+        let codes: VecMap<_, _> = codes.into_iter().collect();
         let mut next = Next::Done;
         let member = self.standing.is_some();
         for (partition, entry) in self.open() {

@@ -2,7 +2,6 @@
 //!
 //! Must not know when it is sent, or to whom.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,6 +9,7 @@ use super::lane::{Next, Question};
 use super::timers;
 use super::types::{CommittedOffsets, OffsetAndMetadata};
 use crate::cluster::RequestError;
+use crate::collections::VecMap;
 use crate::engine::{NodeId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
@@ -29,7 +29,7 @@ enum Progress {
 /// A question about committed offsets.
 #[derive(Debug)]
 pub(super) struct Load {
-    entries: BTreeMap<TopicPartition, Progress>,
+    entries: VecMap<TopicPartition, Progress>,
 }
 
 /// What to do about an error code.
@@ -139,7 +139,7 @@ impl Question for Load {
 
     fn request(&self, group: &Str, version: i16) -> OffsetFetchRequest {
         let mut topics: Vec<OffsetFetchRequestTopic> = Vec::new();
-        for (partition, progress) in &self.entries {
+        for (partition, progress) in self.entries.iter() {
             if let Progress::Done(_) = progress {
                 continue;
             }
@@ -163,7 +163,7 @@ impl Question for Load {
 
     fn on_answer(&mut self, node: NodeId, answer: OffsetFetchResponse) -> Next {
         let whole = ErrorCode(answer.error_code);
-        let mut all = BTreeMap::new();
+        let mut all = Vec::new();
         for topic in &answer.topics {
             for partition in &topic.partitions {
                 let found = Found {
@@ -172,9 +172,10 @@ impl Question for Load {
                     leader_epoch: partition.committed_leader_epoch,
                     metadata: partition.metadata.as_ref(),
                 };
-                all.insert((topic.name.as_str(), partition.partition_index), found);
+                all.push(((topic.name.as_str(), partition.partition_index), found));
             }
         }
+        let all: VecMap<_, _> = all.into_iter().collect();
         let mut next = Next::Done;
         for (partition, progress) in self.open() {
             let found = all.get(&(&*partition.topic, partition.partition));

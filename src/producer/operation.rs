@@ -2,13 +2,13 @@
 //!
 //! Must not know partitions: it counts batches by the order in which they were opened.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::command::{CloseReport, ProducerEvent};
 use super::role::{Cx, Producer, TIMER_CLOSE};
 use crate::budget::Category;
 use crate::cluster::{Answer, Token};
+use crate::collections::VecMap;
 use crate::engine::{OpId, RawRequest};
 use crate::error::{Error, ErrorKind, Step};
 use crate::time::Instant;
@@ -54,7 +54,7 @@ struct Raw {
 pub(crate) struct Operations {
     next: u64,
     flushes: Vec<Flush>,
-    requests: BTreeMap<Token, Raw>,
+    requests: VecMap<Token, Raw>,
     /// Batches that have no outcome.
     unresolved: usize,
 }

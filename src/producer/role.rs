@@ -2,7 +2,6 @@
 //!
 //! Must not know how requests are built (`sender`), nor what a partition decides.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::command::{BlockedOn, ProducerEvent};
@@ -15,6 +14,7 @@ use super::sender::{Node, Request};
 use crate::budget::Category;
 use crate::client::{Context, Role};
 use crate::cluster::{Answer, Token, TopicState};
+use crate::collections::VecMap;
 use crate::config::{Acks, ProducerConfig};
 use crate::engine::{ConnectionGroup, JobId, JobResult, NodeId, TopicHandle};
 use crate::error::Error;
@@ -69,9 +69,9 @@ pub(crate) struct Producer {
     pub(super) max_request_size: usize,
     pub(super) topics: Vec<TopicSlots>,
     pub(super) slots: Vec<Slot>,
-    pub(super) nodes: BTreeMap<NodeId, Node>,
-    pub(super) requests: BTreeMap<Token, Request>,
-    pub(super) jobs: BTreeMap<JobId, SlotId>,
+    pub(super) nodes: VecMap<NodeId, Node>,
+    pub(super) requests: VecMap<Token, Request>,
+    pub(super) jobs: VecMap<JobId, SlotId>,
     pub(super) producer_id: ProducerId,
     pub(super) operations: Operations,
     pub(super) life: Life,
@@ -108,9 +108,9 @@ impl Producer {
             max_request_size: config.max_request_size,
             topics: Vec::new(),
             slots: Vec::new(),
-            nodes: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            nodes: VecMap::new(),
+            requests: VecMap::new(),
+            jobs: VecMap::new(),
             producer_id: if idempotent {
                 ProducerId::Unknown
             } else {

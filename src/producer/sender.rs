@@ -2,7 +2,7 @@
 //!
 //! Must not know what an answer means for a batch.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::answer::{Answered, Reply, Surroundings};
 use super::partition::{Drained, Waits};
 use super::role::{Cx, Producer, SlotId};
 use crate::cluster::{Answer, FailureCause, Reach, Response, Route, SendOptions};
+use crate::collections::{VecMap, sorted};
 use crate::config::Acks;
 use crate::engine::{ConnectionGroup, Host, NodeId, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
@@ -72,7 +73,10 @@ impl Producer {
         };
         if slot.queued != Some(leader) {
             slot.queued = Some(leader);
-            self.nodes.entry(leader).or_default().ready.push_back(id);
+            self.nodes
+                .get_or_insert_with(leader, Node::default)
+                .ready
+                .push_back(id);
         }
         if self.touched.last() != Some(&leader) {
             self.touched.push(leader);
@@ -213,9 +217,9 @@ impl Producer {
         }
     }
 
-    fn send_batches(&mut self, node: NodeId, mut batches: Vec<(Entry, Bytes)>, cx: &mut Cx<'_>) {
+    fn send_batches(&mut self, node: NodeId, batches: Vec<(Entry, Bytes)>, cx: &mut Cx<'_>) {
         // Stable: the order of partitions within a topic stays that of the queue.
-        batches.sort_by_key(|(entry, _)| entry.topic);
+        let batches = sorted(batches, &|(a, _), (b, _)| a.topic.cmp(&b.topic));
         let mut topic_data: Vec<TopicProduceData> = Vec::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(batches.len());
         let mut topics: Vec<(Uuid, TopicHandle)> = Vec::new();
@@ -410,23 +414,23 @@ impl Producer {
 /// The batches of a request of which the answer was not read yet. A broker answers in the order of the request,
 /// but nothing obliges it to.
 struct Unanswered {
-    entries: BTreeMap<(TopicHandle, i32), Entry>,
+    entries: VecMap<(TopicHandle, i32), Option<Entry>>,
 }
 
 impl Unanswered {
     fn new(entries: Vec<Entry>) -> Self {
         let entries = entries
             .into_iter()
-            .map(|entry| ((entry.topic, entry.index), entry))
+            .map(|entry| ((entry.topic, entry.index), Some(entry)))
             .collect();
         Self { entries }
     }
 
     fn take(&mut self, topic: Option<TopicHandle>, index: i32) -> Option<Entry> {
-        self.entries.remove(&(topic?, index))
+        self.entries.get_mut(&(topic?, index))?.take()
     }
 
     fn rest(self) -> Vec<Entry> {
-        self.entries.into_values().collect()
+        self.entries.into_values().flatten().collect()
     }
 }

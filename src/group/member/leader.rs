@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::assignor::{Assignor, Member, Subscription, Topics, encode_assignment};
 use crate::cluster::{Cluster, TopicState};
+use crate::collections::{VecMap, gather};
 use crate::engine::TopicHandle;
 use crate::error_code::ErrorCode;
 use crate::messages::{JoinGroupResponseMember, SyncGroupRequestAssignment};
@@ -17,11 +18,11 @@ use crate::wire::{DecodeError, EncodeError, Str};
 
 /// The topics of all members, each with the number of its partitions when the shares were made.
 #[derive(Debug)]
-pub(super) struct Watched(BTreeMap<TopicHandle, usize>);
+pub(super) struct Watched(VecMap<TopicHandle, usize>);
 
 impl Watched {
     pub(super) const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(VecMap::new())
     }
 
     pub(super) fn contains(&self, topic: TopicHandle) -> bool {
@@ -37,7 +38,10 @@ impl Watched {
 
     /// Watches nothing any more.
     pub(super) fn clear(&mut self) -> Vec<TopicHandle> {
-        core::mem::take(&mut self.0).into_keys().collect()
+        core::mem::take(&mut self.0)
+            .into_iter()
+            .map(|(topic, _)| topic)
+            .collect()
     }
 }
 
@@ -88,9 +92,7 @@ impl Leadership {
             .flat_map(|member| &member.subscription.topics);
         // Whatever cannot be a topic's name is nobody's.
         let names = names.filter(|name| (1..=249).contains(&name.len()));
-        let topics = names
-            .map(|name| (name.clone(), cluster.want_topic(name)))
-            .collect();
+        let topics = gather(names.map(|name| (name.clone(), cluster.want_topic(name))));
         Ok(Self {
             assignor,
             members,
@@ -133,11 +135,11 @@ impl Leadership {
             return Ok((Vec::new(), watched));
         }
         // Where replicas are is not kept: without racks the assignors share out by numbers alone.
-        let topics: Topics = self
-            .topics
-            .iter()
-            .map(|(name, topic)| (Arc::clone(name), alloc::vec![Vec::new(); count(topic)]))
-            .collect();
+        let topics: Topics = gather(
+            self.topics
+                .iter()
+                .map(|(name, topic)| (Arc::clone(name), alloc::vec![Vec::new(); count(topic)])),
+        );
         let shares = self.assignor.assign(&self.members, &topics);
         let shares = self.members.iter().zip(shares).map(|(member, share)| {
             Ok(SyncGroupRequestAssignment {
