@@ -216,6 +216,11 @@ impl Cluster {
         self.now
     }
 
+    /// An id that nobody else has, and nobody can guess.
+    pub(crate) fn draw_uuid(&mut self) -> Uuid {
+        Uuid(self.nonces.draw_uuid())
+    }
+
     pub(crate) const fn wall(&self) -> UnixMillis {
         self.wall
     }

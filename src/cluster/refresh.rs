@@ -19,6 +19,7 @@ use crate::limits::{BROKERS_MAX, PARTITIONS_MAX, REBOOTSTRAP_AFTER};
 use crate::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use crate::time::Instant;
 use crate::timer::TimerId;
+use crate::wire::Uuid;
 
 /// What is going on.
 #[derive(Debug)]
@@ -44,6 +45,12 @@ pub(super) struct Refresh {
     wanted: bool,
     /// Topics that were never asked for: they do not wait.
     new_topics: VecMap<TopicHandle, ()>,
+    /// Topics that are known by their ids alone.
+    ids: VecMap<Uuid, ()>,
+    /// Whether some of these were never asked for: they do not wait.
+    new_ids: bool,
+    /// Whether the last question was about these: names and ids cannot be asked for at once, and take turns.
+    asked_ids: bool,
     /// Questions in a row that brought no answer.
     failures: u32,
     /// Answers in a row that brought nothing new.
@@ -61,6 +68,9 @@ impl Refresh {
             phase: Phase::Quiet,
             wanted: false,
             new_topics: VecMap::new(),
+            ids: VecMap::new(),
+            new_ids: false,
+            asked_ids: false,
             failures: 0,
             equivalents: 0,
             not_before: Instant::START,
@@ -72,8 +82,13 @@ impl Refresh {
 
     /// Whether there is something to ask that nobody has seen to.
     pub(super) fn is_due(&self) -> bool {
-        matches!(self.phase, Phase::Quiet) && (self.wanted || !self.new_topics.is_empty())
-            || matches!(self.phase, Phase::Waiting { .. }) && !self.new_topics.is_empty()
+        let new = !self.new_topics.is_empty() || self.new_ids;
+        matches!(self.phase, Phase::Quiet) && (self.wanted || new || !self.ids.is_empty())
+            || matches!(self.phase, Phase::Waiting { .. }) && new
+    }
+
+    fn is_turn_of_ids(&self) -> bool {
+        !self.ids.is_empty() && (!self.wanted || !self.asked_ids)
     }
 }
 
@@ -95,6 +110,15 @@ impl Cluster {
     pub(crate) fn forget_topic(&mut self, handle: TopicHandle) {
         self.refresh.new_topics.remove(&handle);
         self.metadata.forget(handle);
+    }
+
+    /// The topics of these ids are asked for until they are known, instead of those before. Once they are, they are wanted as
+    /// by their names.
+    pub(crate) fn want_topic_ids(&mut self, ids: Vec<Uuid>) {
+        let before = &self.refresh.ids;
+        let new = self.refresh.new_ids || ids.iter().any(|id| !before.contains_key(id));
+        self.refresh.new_ids = new && !ids.is_empty();
+        self.refresh.ids = ids.into_iter().map(|id| (id, ())).collect();
     }
 
     /// What is known is stale. How often brokers are asked is limited here.
@@ -124,14 +148,21 @@ impl Cluster {
             self.refresh
                 .new_topics
                 .retain(|_, ()| self.life == Life::Open);
+            self.refresh.ids.retain(|_, ()| self.life == Life::Open);
+            self.refresh.new_ids &= self.life == Life::Open;
             return;
         }
         if !self.refresh.new_topics.is_empty() {
             let partial = self.metadata.has_brokers() && self.refresh.age_timer.is_some();
             self.ask(!partial);
-        } else if self.refresh.wanted {
+        } else if self.refresh.new_ids {
+            self.ask_ids();
+        } else if self.refresh.wanted || !self.refresh.ids.is_empty() {
             if self.refresh.not_before <= self.now {
-                self.ask(true);
+                match self.refresh.is_turn_of_ids() {
+                    true => self.ask_ids(),
+                    false => self.ask(true),
+                }
             } else if matches!(self.refresh.phase, Phase::Quiet) {
                 let timer = self.timers.arm(self.refresh.not_before, Timer::Metadata);
                 self.refresh.phase = Phase::Waiting { timer };
@@ -158,14 +189,36 @@ impl Cluster {
                 )
             })
             .unzip();
+        if full {
+            self.refresh.wanted = false;
+        }
+        self.refresh.asked_ids = false;
+        self.send_question(topics, asked, full);
+    }
+
+    fn ask_ids(&mut self) {
+        self.quiet();
+        self.refresh.new_ids = false;
+        self.refresh.asked_ids = true;
+        let topic = |topic_id: &Uuid| MetadataRequestTopic {
+            topic_id: *topic_id,
+            name: None,
+        };
+        let topics = self.refresh.ids.keys().map(topic).collect();
+        self.send_question(topics, Vec::new(), false);
+    }
+
+    fn send_question(
+        &mut self,
+        topics: Vec<MetadataRequestTopic>,
+        asked: Vec<TopicHandle>,
+        full: bool,
+    ) {
         let request = MetadataRequest {
             topics: Some(topics),
             allow_auto_topic_creation: self.settings.allow_auto_create_topics,
             ..Default::default()
         };
-        if full {
-            self.refresh.wanted = false;
-        }
         let options = SendOptions::new(self.settings.request_timeout);
         let token = self.send_as(Owner::Metadata, request, Route::Any, options);
         self.refresh.phase = Phase::Asking { token, asked, full };
@@ -232,6 +285,7 @@ impl Cluster {
         };
         let checked = self.check(&response).map_err(at);
         let change = checked.map(|()| {
+            self.name_ids(&response);
             let change = self.metadata.apply(&response, version, asked, self.now);
             self.relocate_brokers();
             change
@@ -252,6 +306,17 @@ impl Cluster {
             }));
         self.events.push_back(Queued::Event(ClusterEvent::Metadata));
         Ok(!change.incomplete)
+    }
+
+    /// The topics that were asked for by their ids have names from here on.
+    fn name_ids(&mut self, response: &MetadataResponse) {
+        for topic in &response.topics {
+            if let Some(name) = topic.name.as_ref().filter(|_| topic.error_code == 0)
+                && self.refresh.ids.remove(&topic.topic_id).is_some()
+            {
+                self.metadata.want(name, self.now);
+            }
+        }
     }
 
     /// Whether an answer may be taken in at all.
@@ -387,6 +452,8 @@ impl Cluster {
         self.refresh.phase = Phase::Quiet;
         self.refresh.wanted = false;
         self.refresh.new_topics.clear();
+        self.refresh.ids.clear();
+        self.refresh.new_ids = false;
         if let Some(timer) = self.refresh.age_timer.take() {
             self.timers.disarm(timer);
         }

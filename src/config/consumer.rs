@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::common::LONGEST_TEXT;
+use super::group_protocol::{ASSIGNORS, GroupProtocol, HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
 use super::property::{Configuration, config_error, property_functions};
 use super::value::Value;
 use super::{CommonConfig, ProducerConfig, settings};
@@ -162,14 +163,21 @@ settings! {
         /// The name under which a member comes back to its group after a restart, without a rebalance (KIP-345). Each
         /// consumer of the group needs its own. Empty: none.
         "group.instance.id" group_instance_id: String = String::new(), 0..=LONGEST_TEXT;
-        /// The assignors that the members of the group may agree on, the preferred one first. Members let go of everything
-        /// before they join, unless all of these are cooperative.
-        "partition.assignment.strategy" partition_assignment_strategy: Vec<Assignor> =
-            alloc::vec![Assignor::Range, Assignor::CooperativeSticky];
-        /// How long the coordinator may hear nothing of a member before the group goes on without it.
-        "session.timeout.ms" session_timeout: Duration = Duration::from_secs(45), 1..=i32::MAX as i64;
-        /// How often a member tells the coordinator that it lives. Below `session.timeout.ms`.
-        "heartbeat.interval.ms" heartbeat_interval: Duration = Duration::from_secs(3), 1..=i32::MAX as i64;
+        /// By which protocol the consumer is a member of its group. `automatic`: by `consumer` (KIP-848) where the
+        /// coordinator has it, else by `classic`; setting `partition.assignment.strategy` to anything but its default means
+        /// `classic`, too.
+        "group.protocol" group_protocol: GroupProtocol = GroupProtocol::Classic;
+        /// With the protocol `consumer`: by which of the broker's `group.consumer.assignors` the coordinator is to share the
+        /// partitions out (Kafka has `uniform` and `range`). The one that most members name is taken. Empty: its choice.
+        "group.remote.assignor" group_remote_assignor: String = String::new(), 0..=LONGEST_TEXT;
+        /// With the protocol `classic`: the assignors that the members of the group may agree on, the preferred one first.
+        /// Members let go of everything before they join, unless all of these are cooperative.
+        "partition.assignment.strategy" partition_assignment_strategy: Vec<Assignor> = ASSIGNORS.to_vec();
+        /// With the protocol `classic`: how long the coordinator may hear nothing of a member before the group goes on
+        /// without it.
+        "session.timeout.ms" session_timeout: Duration = SESSION_TIMEOUT, 1..=i32::MAX as i64;
+        /// With the protocol `classic`: how often a member tells the coordinator that it lives. Below `session.timeout.ms`.
+        "heartbeat.interval.ms" heartbeat_interval: Duration = HEARTBEAT_INTERVAL, 1..=i32::MAX as i64;
         /// How long records may wait for a reader before the consumer leaves its group, and how long a rebalance may take.
         "max.poll.interval.ms" max_poll_interval: Duration = Duration::from_secs(300), 1..=i32::MAX as i64;
         /// Whether a member commits by itself what was dealt with: what was handed out before the current read.
@@ -248,6 +256,7 @@ impl Configuration for ConsumerConfig {
                 "must be below request.timeout.ms",
             ));
         }
-        self.check_membership()
+        self.check_membership()?;
+        self.check_protocol()
     }
 }

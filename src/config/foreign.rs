@@ -68,8 +68,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
         "exclude.internal.topics",
         NotNeeded("topics are subscribed to by name"),
     ),
-    row("group.protocol", NotYet("")),
-    row("group.remote.assignor", NotYet("")),
     row("interceptor.classes", EXTENSION),
     row(
         "internal.*",

@@ -6,6 +6,7 @@
 mod common;
 mod consumer;
 mod foreign;
+mod group_protocol;
 mod nearest;
 mod origin;
 mod producer;
@@ -17,6 +18,7 @@ mod value;
 
 pub use common::{CommonConfig, Server};
 pub use consumer::{ConsumerConfig, IsolationLevel, OffsetReset};
+pub use group_protocol::GroupProtocol;
 pub use origin::{Origin, Origins};
 pub use producer::{Acks, ProducerConfig};
 pub use property::{

@@ -253,3 +253,30 @@ fn levels_are_those_of_the_codecs_and_a_default_may_be_named() {
         assert!(level(key, refused).is_err(), "{key}");
     }
 }
+
+#[test]
+fn settings_that_the_chosen_group_protocol_does_not_have_are_refused() {
+    let set = |name, value| {
+        let protocol = ("group.protocol", "CONSUMER");
+        let servers = ("bootstrap.servers", "localhost:9092");
+        ConsumerConfig::from_properties([servers, protocol, (name, value)])
+    };
+    assert!(set("group.remote.assignor", "range").is_ok());
+    // Their defaults say nothing.
+    assert!(set("session.timeout.ms", "45000").is_ok());
+    for (name, value) in [
+        ("partition.assignment.strategy", "range"),
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "1000"),
+    ] {
+        let error = set(name, value).unwrap_err();
+        let config = crate::error::ErrorKind::Config { key: name.into() };
+        assert_eq!(*error.kind(), config);
+    }
+    let classic = [
+        ("group.protocol", "classic"),
+        ("group.remote.assignor", "range"),
+    ];
+    let servers = [("bootstrap.servers", "localhost:9092")];
+    assert!(ConsumerConfig::from_properties(servers.into_iter().chain(classic)).is_err());
+}

@@ -1,14 +1,21 @@
-//! Owns what a broker said it can do: the version range of each API, as its `ApiVersions` answer lists them.
+//! Owns what a broker said it can do: the version range of each API and the features of its cluster, as its `ApiVersions`
+//! answer lists them.
 //!
-//! Must not know any API's meaning.
+//! Must not know any API's or feature's meaning.
+
+use alloc::vec::Vec;
 
 use crate::collections::VecMap;
 use crate::messages::{self, ApiVersion, ApiVersionsResponse};
-use crate::wire::{ApiKey, Request, VersionRange};
+use crate::wire::{ApiKey, Request, Str, VersionRange};
 
-/// The version ranges of one connection's peer; another connection of the same broker may have others.
+/// What one connection's peer has; another connection of the same broker may have something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Versions(VecMap<ApiKey, VersionRange>);
+pub(crate) struct Versions {
+    ranges: VecMap<ApiKey, VersionRange>,
+    /// The levels that the cluster has agreed on (KIP-584).
+    features: Vec<(Str, i16)>,
+}
 
 impl Versions {
     pub(super) fn from_response(response: &ApiVersionsResponse) -> Self {
@@ -16,12 +23,24 @@ impl Versions {
             let range = VersionRange::new(api.min_version, api.max_version);
             (ApiKey(api.api_key), range)
         };
-        Self(response.api_keys.iter().map(range).collect())
+        let features = response.finalized_features.iter();
+        Self {
+            ranges: response.api_keys.iter().map(range).collect(),
+            features: features
+                .map(|feature| (feature.name.detached(), feature.max_version_level))
+                .collect(),
+        }
     }
 
     /// The broker's range for `api`; `None` when it does not have it.
     pub(crate) fn range(&self, api: ApiKey) -> Option<VersionRange> {
-        self.0.get(&api).copied()
+        self.ranges.get(&api).copied()
+    }
+
+    /// The level of a feature that the cluster has agreed on; 0 if it has not.
+    pub(crate) fn feature(&self, name: &str) -> i16 {
+        let named = self.features.iter().find(|(own, _)| **own == *name);
+        named.map_or(0, |(_, level)| *level)
     }
 
     /// The highest version of `R` that both sides speak.

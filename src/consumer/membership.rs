@@ -13,7 +13,7 @@ use super::subscription::{Presence, Subscription, Topics};
 use super::types::RebalanceListener;
 use crate::collections::gather;
 use crate::error::{Error, ErrorKind};
-use crate::group::RebalanceCause;
+use crate::group::{Departure, RebalanceCause};
 use crate::time::Instant;
 use crate::timer::{RoleTimer, TimerId};
 
@@ -196,7 +196,7 @@ impl ConsumerRole {
             topics.presence = Presence::Away;
         }
         if let Some(group) = &mut self.group {
-            group.leave(reason, cx.cluster);
+            group.leave(reason, Departure::Unattended, cx.cluster);
         }
         // Nobody may be there to answer either: it is told, and not waited for.
         self.drop_all(error.clone(), cx);

@@ -13,7 +13,7 @@ use crate::assignor::{Assignor, RebalanceProtocol};
 use crate::collections::{VecMap, gather};
 use crate::engine::{OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
-use crate::group::{Bid, MemberEvent, RebalanceCause};
+use crate::group::{Bid, Departure, Group, MemberEvent, RebalanceCause};
 use crate::time::Instant;
 use crate::timer::{RoleTimer, TimerId};
 
@@ -142,21 +142,24 @@ impl ConsumerRole {
         }
     }
 
-    /// Has the member join if it wants to and nothing stands against it.
+    /// Has the member join, or take on what it is given, if it wants to and nothing stands against it.
     pub(super) fn advance_rebalance(&mut self, cx: &mut Cx<'_>) {
-        let wanted = self
-            .group
-            .as_ref()
-            .and_then(|group| group.member().wants_to_join());
+        while let Some((cause, share)) = self.next_share(cx) {
+            let now = cx.now();
+            self.course.get_or_insert_with(|| Course::new(cause, now));
+            self.on_share(share, cx);
+        }
+        let Some(group) = self.group.as_mut().filter(|_| self.rebalance.is_idle()) else {
+            return;
+        };
+        group.settle_protocol(cx.cluster);
+        let wanted = group.member().wants_to_join();
         let subscribed = self.subscription.topics().is_some();
         let Some(cause) = wanted.filter(|_| subscribed && self.life == Life::Open) else {
             return;
         };
-        if !self.rebalance.is_idle() {
-            return;
-        }
         self.course = Some(Course::new(cause, cx.now()));
-        // Eager members give up everything before they join; cooperative ones only what they do not want any more (KIP-429).
+        // Eager members give up everything before they join; others only what they do not want any more (KIP-429, KIP-848).
         let going = match self.protocol() {
             RebalanceProtocol::Eager => self.assigned.taken(),
             RebalanceProtocol::Cooperative => {
@@ -166,8 +169,22 @@ impl ConsumerRole {
         self.release(going, After::Join, cx);
     }
 
-    /// The protocol that all of the configured assignors support.
+    /// What the coordinator has given the member, once everything of before is done.
+    fn next_share(&mut self, cx: &mut Cx<'_>) -> Option<(RebalanceCause, Vec<TopicPartition>)> {
+        let is_free = self.life == Life::Open && self.rebalance.is_idle();
+        let group = self.group.as_mut().filter(|_| is_free)?;
+        group.take_share(cx.cluster)
+    }
+
+    /// What is done with partitions before a join: by the classic protocol, what all of the configured assignors support.
     fn protocol(&self) -> RebalanceProtocol {
+        if self
+            .group
+            .as_ref()
+            .is_some_and(Group::is_of_consumer_protocol)
+        {
+            return RebalanceProtocol::Cooperative;
+        }
         let assignors = self.settings.assignors.iter().copied();
         assignors
             .map(Assignor::protocol)
@@ -208,7 +225,7 @@ impl ConsumerRole {
             course.generation = standing.map_or(-1, |standing| standing.generation);
         }
         if let Some(group) = &mut self.group {
-            group.rebind(|partition| kept.contains(partition), cx.cluster);
+            group.on_share(|partition| kept.contains(partition), cx.cluster);
         }
         let coming = share.difference(&kept).cloned().collect();
         self.release(going, After::Take(coming), cx);
@@ -340,6 +357,11 @@ impl ConsumerRole {
                     course.revoked.extend(revoked);
                 }
                 self.let_go(&going, cx);
+                let held = self.assignment();
+                // Who joins or leaves says so with that.
+                if let (After::Take(_), Some(group)) = (&after, &mut self.group) {
+                    group.on_released(&held, cx.cluster);
+                }
                 self.go_on_after(after, true, cx);
             }
             Question::Assigned { coming, released } => {
@@ -355,9 +377,9 @@ impl ConsumerRole {
         if let Some(course) = self.course.take() {
             cx.emit(ConsumerEvent::Rebalanced(course.report(cx.now())));
         }
-        if let (true, Some(group)) = (released, &mut self.group) {
-            // The next generation gives away what this one has taken back (KIP-429).
-            group.want_member(RebalanceCause::PartitionsReleased);
+        let held = self.assignment();
+        if let Some(group) = &mut self.group {
+            group.on_taken(&held, released, cx.cluster);
         }
     }
 
@@ -372,7 +394,7 @@ impl ConsumerRole {
             }
             After::Leave(reason) => {
                 if let Some(group) = &mut self.group {
-                    group.leave(reason, cx.cluster);
+                    group.leave(reason, Departure::InOrder, cx.cluster);
                 }
                 self.want_member_if_present();
             }
@@ -489,7 +511,7 @@ impl ConsumerRole {
             self.ask(Question::Lost { partitions, why }, until, cx);
         }
         if let (Some(After::Leave(reason)), Some(group)) = (after, &mut self.group) {
-            group.leave(reason, cx.cluster);
+            group.leave(reason, Departure::InOrder, cx.cluster);
         }
     }
 

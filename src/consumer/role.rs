@@ -188,9 +188,11 @@ pub(crate) struct ConsumerRole {
 fn group(config: &ConsumerConfig, entropy: &[u8; 32]) -> Option<Group> {
     let named = |text: &str| (!text.is_empty()).then(|| Str::from(text));
     let settings = MemberSettings {
+        protocol: config.protocol(),
         instance_id: named(&config.group_instance_id),
         rack: named(&config.client_rack),
         assignors: config.partition_assignment_strategy.clone(),
+        remote_assignor: named(&config.group_remote_assignor),
         session_timeout: config.session_timeout,
         heartbeat_interval: config.heartbeat_interval,
         rebalance_timeout: config.max_poll_interval,

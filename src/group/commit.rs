@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::lane::{Next, Question};
-use super::member::Standing;
+use super::membership::{Protocol, Standing};
 use super::timers;
 use super::types::{CommitOutcome, CommitOutcomes, OffsetAndMetadata};
 use crate::cluster::RequestError;
@@ -67,8 +67,9 @@ fn action(code: ErrorCode) -> Action {
         | ErrorCode::NOT_COORDINATOR
         | ErrorCode::REQUEST_TIMED_OUT => Action::Rediscover,
         ErrorCode::UNKNOWN_SERVER_ERROR => Action::Unsure,
-        // Refused before anything was written.
-        ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        // Refused before anything was written. The epoch that a member has by then may be the right one (KIP-848).
+        ErrorCode::STALE_MEMBER_EPOCH
+        | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
         | ErrorCode::UNKNOWN_TOPIC_ID => Action::Retry,
         other if other.is_retriable() => Action::RetryUnsure,
@@ -110,6 +111,15 @@ impl Commit {
                 );
                 entry.end(place(error, partition));
             }
+        }
+    }
+
+    /// The member goes on in this epoch.
+    pub(super) fn renew(&mut self, newest: &Standing) {
+        if let Some(standing) = &mut self.standing
+            && standing.protocol == Protocol::Consumer
+        {
+            standing.clone_from(newest);
         }
     }
 
@@ -166,7 +176,10 @@ impl Entry {
             Action::Unsure => self.progress = Progress::Done(CommitOutcome::Unknown(error)),
             Action::Reject => {
                 let error = match code {
-                    ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION if member => error.with_hint(
+                    ErrorCode::UNKNOWN_MEMBER_ID
+                    | ErrorCode::ILLEGAL_GENERATION
+                    | ErrorCode::FENCED_MEMBER_EPOCH
+                        if member => error.with_hint(
                         "the group went on without this member: whoever has the partition now goes on from the commit \
                          before",
                     ),
@@ -212,11 +225,14 @@ fn place(error: Error, partition: &TopicPartition) -> Error {
 
 impl Question for Commit {
     type Request = OffsetCommitRequest;
-    /// By name: ids (version 10) are of use only where all of them are known.
-    const VERSION_MAX: i16 = 9;
     const STEP: Step = Step::OffsetCommit;
     const RETRY: u8 = timers::COMMIT;
     const DEADLINE: u8 = timers::COMMIT_DEADLINE;
+
+    /// By name: ids (version 10) are of use only where all of them are known.
+    fn version_max(&self) -> i16 {
+        9
+    }
 
     fn request(&self, group: &Str, _version: i16) -> OffsetCommitRequest {
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
@@ -338,7 +354,7 @@ mod tests {
             (69, Action::Reject),
             (82, Action::Reject),
             (100, Action::Retry),
-            (113, Action::Reject),
+            (113, Action::Retry),
             (9_999, Action::Reject),
         ] {
             assert_eq!(action(ErrorCode(code)), expected, "{code}");

@@ -57,14 +57,15 @@ pub(super) fn open<R: Request>(
 pub(super) trait Question: fmt::Debug {
     /// The request that asks it.
     type Request: Capability + fmt::Debug + Send + 'static;
-    /// The highest version that is spoken.
-    const VERSION_MAX: i16;
     /// Where it is, for errors.
     const STEP: Step;
     /// The timer after which it is asked again.
     const RETRY: u8;
     /// The timer after which it is given up.
     const DEADLINE: u8;
+
+    /// The highest version that is spoken.
+    fn version_max(&self) -> i16;
 
     /// The request for all that has no result yet.
     fn request(&self, group: &Str, version: i16) -> Self::Request;
@@ -170,7 +171,8 @@ impl<Q: Question> Lane<Q> {
             Reach::Pending => return,
             Reach::Ready(versions) => versions.max_version::<Q::Request>(),
         };
-        let Some(version) = version.map(|version| version.min(Q::VERSION_MAX)) else {
+        let max = first.question.version_max();
+        let Some(version) = version.map(|version| version.min(max)) else {
             let feature = alloc::format!("{}", <Q::Request as Request>::KEY);
             let error = Error::new(ErrorKind::Unsupported { feature })
                 .at_broker(node)

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::lane::{Next, Question};
+use super::membership::{Protocol, Standing};
 use super::timers;
 use super::types::{CommittedOffsets, OffsetAndMetadata};
 use crate::cluster::RequestError;
@@ -13,11 +14,16 @@ use crate::collections::VecMap;
 use crate::engine::{NodeId, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
-use crate::messages::{OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse};
+use crate::messages::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+};
 use crate::wire::Str;
 
 /// From this version on a coordinator can be told to wait for offsets that lie in an open transaction (KIP-447).
 const STABLE_SINCE: i16 = 7;
+/// From this version on several groups can be asked for at once, so that each is a part of its own (KIP-709).
+const SEVERAL_SINCE: i16 = 8;
 
 /// How far one partition is.
 #[derive(Debug)]
@@ -29,7 +35,13 @@ enum Progress {
 /// A question about committed offsets.
 #[derive(Debug)]
 pub(super) struct Load {
+<<<<<<< HEAD
     entries: VecMap<TopicPartition, Progress>,
+=======
+    /// As whom a member of a group of the consumer protocol asks (KIP-848).
+    standing: Option<Standing>,
+    entries: BTreeMap<TopicPartition, Progress>,
+>>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
 }
 
 /// What to do about an error code.
@@ -50,6 +62,8 @@ fn action(code: ErrorCode) -> Action {
         | ErrorCode::REQUEST_TIMED_OUT => Action::Rediscover,
         // What is asked about does not exist: no offset can be committed for it.
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Action::Refuse,
+        // The epoch that the member has by then may be the right one (KIP-848).
+        ErrorCode::STALE_MEMBER_EPOCH => Action::Retry,
         other if other.is_retriable() => Action::Retry,
         _ => Action::Refuse,
     }
@@ -64,10 +78,21 @@ struct Found<'a> {
 }
 
 impl Load {
-    pub(super) fn new(partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
+    pub(super) fn new(
+        standing: Option<Standing>,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+    ) -> Self {
         let open = |partition| (partition, Progress::Open { last: None });
         Self {
+            standing: standing.filter(|standing| standing.protocol == Protocol::Consumer),
             entries: partitions.into_iter().map(open).collect(),
+        }
+    }
+
+    /// The member goes on in this epoch.
+    pub(super) fn renew(&mut self, newest: &Standing) {
+        if let Some(standing) = &mut self.standing {
+            standing.clone_from(newest);
         }
     }
 
@@ -131,11 +156,18 @@ fn place(error: Error, partition: &TopicPartition) -> Error {
 
 impl Question for Load {
     type Request = OffsetFetchRequest;
-    /// One group: nothing of the later versions is needed (several: KIP-709).
-    const VERSION_MAX: i16 = 7;
     const STEP: Step = Step::OffsetFetch;
     const RETRY: u8 = timers::LOAD;
     const DEADLINE: u8 = timers::LOAD_DEADLINE;
+
+    /// By name: ids (version 10) are of use only where all of them are known. Of one group, and for nobody in particular,
+    /// nothing of the versions after 7 is needed.
+    fn version_max(&self) -> i16 {
+        match self.standing {
+            Some(_) => 9,
+            None => 7,
+        }
+    }
 
     fn request(&self, group: &Str, version: i16) -> OffsetFetchRequest {
         let mut topics: Vec<OffsetFetchRequestTopic> = Vec::new();
@@ -153,17 +185,44 @@ impl Question for Load {
                 }),
             }
         }
+        let require_stable = version >= STABLE_SINCE;
+        if version < SEVERAL_SINCE {
+            return OffsetFetchRequest {
+                group_id: group.clone(),
+                topics: Some(topics),
+                require_stable,
+                ..OffsetFetchRequest::default()
+            };
+        }
+        let standing = self.standing.as_ref();
+        let topics = topics.into_iter().map(|topic| OffsetFetchRequestTopics {
+            name: topic.name,
+            partition_indexes: topic.partition_indexes,
+            ..OffsetFetchRequestTopics::default()
+        });
         OffsetFetchRequest {
-            group_id: group.clone(),
-            topics: Some(topics),
-            require_stable: version >= STABLE_SINCE,
+            groups: alloc::vec![OffsetFetchRequestGroup {
+                group_id: group.clone(),
+                member_id: standing.map(|standing| standing.member_id.clone()),
+                member_epoch: standing.map_or(-1, |standing| standing.generation),
+                topics: Some(topics.collect()),
+            }],
+            require_stable,
             ..OffsetFetchRequest::default()
         }
     }
 
     fn on_answer(&mut self, node: NodeId, answer: OffsetFetchResponse) -> Next {
+<<<<<<< HEAD
         let whole = ErrorCode(answer.error_code);
         let mut all = Vec::new();
+=======
+        let whole = match answer.groups.first() {
+            Some(group) => ErrorCode(group.error_code),
+            None => ErrorCode(answer.error_code),
+        };
+        let mut all = BTreeMap::new();
+>>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
         for topic in &answer.topics {
             for partition in &topic.partitions {
                 let found = Found {
@@ -175,7 +234,21 @@ impl Question for Load {
                 all.push(((topic.name.as_str(), partition.partition_index), found));
             }
         }
+<<<<<<< HEAD
         let all: VecMap<_, _> = all.into_iter().collect();
+=======
+        for topic in answer.groups.iter().flat_map(|group| &group.topics) {
+            for partition in &topic.partitions {
+                let found = Found {
+                    code: ErrorCode(partition.error_code),
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.metadata.as_ref(),
+                };
+                all.insert((topic.name.as_str(), partition.partition_index), found);
+            }
+        }
+>>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
         let mut next = Next::Done;
         for (partition, progress) in self.open() {
             let found = all.get(&(&*partition.topic, partition.partition));
@@ -244,6 +317,7 @@ mod tests {
             (30, Action::Refuse),
             (69, Action::Refuse),
             (88, Action::Retry),
+            (113, Action::Retry),
             (9_999, Action::Refuse),
         ] {
             assert_eq!(action(ErrorCode(code)), expected, "{code}");

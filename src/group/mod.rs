@@ -4,14 +4,19 @@
 //! committed offsets from hand-in to their one result. It must not know partitions' states or fetching: it is told
 //! offsets, says what is assigned, and asks the cluster to send requests. The assignors are pure functions below it.
 
+mod asking;
+mod classic;
 mod commit;
+mod consumer;
 mod coordinator;
 mod lane;
 mod load;
 mod member;
+mod membership;
 mod types;
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use self::commit::Commit;
 use self::coordinator::Coordinator;
@@ -20,12 +25,12 @@ use self::load::Load;
 use self::member::Member;
 use crate::cluster::{Answer, Cluster, Token};
 use crate::engine::{ConnectionGroup, NodeId, OpId, TopicHandle, TopicPartition};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Step};
 use crate::random::Random;
 use crate::timer::RoleTimer;
 use crate::wire::Str;
-pub use member::RebalanceCause;
-pub(crate) use member::{Bid, MemberEvent, MemberSettings};
+pub use membership::RebalanceCause;
+pub(crate) use membership::{Bid, Departure, MemberEvent, MemberSettings};
 pub use types::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 
 /// The timers of a group, apart from those of the role that it is part of.
@@ -97,6 +102,11 @@ impl Group {
         &self.member
     }
 
+    /// Whether the coordinator shares the partitions out (KIP-848).
+    pub(crate) const fn is_of_consumer_protocol(&self) -> bool {
+        self.member.is_of_consumer_protocol()
+    }
+
     /// The consumer is to be a member, or to join again.
     pub(crate) fn want_member(&mut self, cause: RebalanceCause) {
         self.member.want(cause);
@@ -104,28 +114,109 @@ impl Group {
 
     /// Joins, asking for this. What is not in the bid is not held any more.
     pub(crate) fn join(&mut self, bid: &Bid, cluster: &mut Cluster) {
+        if self.member.is_of_consumer_protocol() {
+            self.rebind(|partition| bid.owned.contains(partition));
+        }
         self.member.join(bid, cluster);
         self.pump(cluster);
     }
 
     /// Leaves the group, if there is a membership.
-    pub(crate) fn leave(&mut self, reason: &'static str, cluster: &mut Cluster) {
-        self.member.leave(reason, cluster);
+    pub(crate) fn leave(
+        &mut self,
+        reason: &'static str,
+        departure: Departure,
+        cluster: &mut Cluster,
+    ) {
+        self.member.leave(reason, departure, cluster);
         self.pump(cluster);
     }
 
-    /// A generation has begun, in which the member has kept these partitions: commits that wait go with it, or end.
-    pub(crate) fn rebind(
+    /// What the coordinator has assigned and is to be taken on, and why it comes, where it comes by the coordinator alone.
+    pub(crate) fn take_share(
+        &mut self,
+        cluster: &mut Cluster,
+    ) -> Option<(RebalanceCause, Vec<TopicPartition>)> {
+        if !self.member.has_share() {
+            return None;
+        }
+        let share = self.member.take_share(cluster);
+        if share.is_none() {
+            // It may be held already: that is acknowledged.
+            self.pump(cluster);
+        }
+        share
+    }
+
+    /// Asks the coordinator which protocol it has, if the member needs to know.
+    pub(crate) fn settle_protocol(&mut self, cluster: &mut Cluster) {
+        if self.member.awaits_protocol() {
+            self.pump(cluster);
+        }
+    }
+
+    /// A share has come, of which the member has kept these partitions. Where that is a generation of the whole group, commits
+    /// that wait go with it, or end; where it is not, what goes can be committed until it is released.
+    pub(crate) fn on_share(
         &mut self,
         keeps: impl Fn(&TopicPartition) -> bool,
         cluster: &mut Cluster,
     ) {
+        if !self.member.is_of_consumer_protocol() {
+            self.rebind(keeps);
+        }
+        self.pump(cluster);
+    }
+
+    /// Partitions have been let go of; these are still held.
+    pub(crate) fn on_released(&mut self, held: &[TopicPartition], cluster: &mut Cluster) {
+        if self.member.is_of_consumer_protocol() {
+            self.rebind(|partition| held.contains(partition));
+        }
+        self.member.on_released(held, cluster);
+        self.pump(cluster);
+    }
+
+    /// A share has been taken on; these are held. `released`: others have gone for it.
+    pub(crate) fn on_taken(
+        &mut self,
+        held: &[TopicPartition],
+        released: bool,
+        cluster: &mut Cluster,
+    ) {
+        self.member.on_taken(held, released, cluster);
+        self.pump(cluster);
+    }
+
+    /// Commits that wait belong to what was held: what is kept goes on under the member's standing, the rest ends.
+    fn rebind(&mut self, keeps: impl Fn(&TopicPartition) -> bool) {
         if let Some(standing) = self.member.standing() {
             for commit in self.commits.questions_mut() {
                 commit.rebind(&standing, &keeps);
             }
         }
-        self.pump(cluster);
+    }
+
+    /// By the consumer protocol an epoch is the member's alone: what waits goes on with the newest one, and what it was to
+    /// commit ends with the membership (KIP-848).
+    fn follow_epoch(&mut self, was_member: bool) {
+        match self.member.standing() {
+            Some(standing) => {
+                for commit in self.commits.questions_mut() {
+                    commit.renew(&standing);
+                }
+                for load in self.loads.questions_mut() {
+                    load.renew(&standing);
+                }
+            }
+            None if was_member && !self.member.is_leaving() => {
+                let error = Error::new(ErrorKind::NotAssigned).in_step(Step::OffsetCommit);
+                self.commits.give_up(&error.with_hint(
+                    "the group went on without this member: whoever has the partition now goes on from the commit before",
+                ));
+            }
+            None => {}
+        }
     }
 
     /// Begins a commit; they are sent in the order in which they come. A member commits as such.
@@ -156,7 +247,8 @@ impl Group {
         partitions: impl IntoIterator<Item = TopicPartition>,
         cluster: &mut Cluster,
     ) {
-        self.loads.push(op, Load::new(partitions), cluster);
+        let load = Load::new(self.member.standing(), partitions);
+        self.loads.push(op, load, cluster);
         self.pump(cluster);
     }
 
@@ -202,6 +294,7 @@ impl Group {
                 self.member.fail(error, cluster);
             }
         } else {
+            let was_member = self.member.standing().is_some();
             let random = &mut self.random;
             let next = if self.commits.awaits(token) {
                 self.commits.on_answer(answer, random, cluster)
@@ -213,6 +306,9 @@ impl Group {
             match next {
                 Next::Done | Next::Again => self.coordinator.confirm(),
                 Next::Elsewhere => self.coordinator.lose(cluster),
+            }
+            if self.member.is_of_consumer_protocol() {
+                self.follow_epoch(was_member);
             }
         }
         self.pump(cluster);

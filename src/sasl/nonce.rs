@@ -30,14 +30,26 @@ impl Nonces {
 
     /// A nonce of 256 bits, in characters that every mechanism allows.
     pub(crate) fn draw(&mut self) -> String {
+        Base64::encode_string(&self.draw_bytes())
+    }
+
+    /// The bytes of an id that nobody else has: a UUID of version 4 (RFC 9562 section 5.4).
+    pub(crate) fn draw_uuid(&mut self) -> [u8; 16] {
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = self.draw_bytes();
+        let random = u128::from_be_bytes(bytes);
+        let (version, variant) = (0xf << 76, 0b11 << 62);
+        (random & !version & !variant | 4 << 76 | 0b10 << 62).to_be_bytes()
+    }
+
+    fn draw_bytes(&mut self) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {
             // HMAC takes keys of any length.
-            return String::new();
+            return [0; 32];
         };
         mac.update(b"klamm nonce");
         mac.update(&self.drawn.to_be_bytes());
         self.drawn = self.drawn.saturating_add(1);
-        Base64::encode_string(&mac.finalize().into_bytes())
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -57,5 +69,7 @@ mod tests {
         assert_ne!(draw([2; 32])[0], first);
         assert_eq!(first.len(), 44);
         assert!(!first.contains(','));
+        let [.., version, _, variant, _, _, _, _, _, _, _] = Nonces::new([1; 32]).draw_uuid();
+        assert_eq!((version >> 4, variant >> 6), (4, 0b10));
     }
 }

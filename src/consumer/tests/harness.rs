@@ -18,7 +18,7 @@ use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, TopicPartit
 use crate::group::CommitOutcome;
 use crate::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FetchPartitionData, FetchRequest,
-    FetchResponse, FetchableTopicResponse, MetadataRequest, MetadataResponse,
+    FetchResponse, FetchableTopicResponse, FinalizedFeatureKey, MetadataRequest, MetadataResponse,
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::record::{BatchBuilder, BatchProducer, BatchView, RecordRef, rewrite};
@@ -27,7 +27,7 @@ use crate::wire::header::{decode_request_body, decode_request_header, encode_res
 use crate::wire::{ApiKey, Reader, Request, Str, Uuid, Writer};
 
 /// The APIs that the brokers have, with their highest versions.
-const APIS: [(ApiKey, i16); 12] = [
+const APIS: [(ApiKey, i16); 13] = [
     (ApiKey::FETCH, 17),
     (ApiKey::LIST_OFFSETS, 10),
     (ApiKey::METADATA, 12),
@@ -40,6 +40,7 @@ const APIS: [(ApiKey, i16); 12] = [
     (ApiKey::SYNC_GROUP, 5),
     (ApiKey::HEARTBEAT, 4),
     (ApiKey::LEAVE_GROUP, 5),
+    (ApiKey::CONSUMER_GROUP_HEARTBEAT, 1),
 ];
 
 /// The node that answers on each port, from port 9000 on.
@@ -104,6 +105,10 @@ pub(super) struct World {
     pub(super) fetch_version: i16,
     /// The highest version of OffsetFetch that brokers have.
     pub(super) offset_fetch_version: i16,
+    /// The highest version of ConsumerGroupHeartbeat that brokers have.
+    pub(super) heartbeat_version: i16,
+    /// The level of the cluster's feature `group.version`.
+    pub(super) group_version: i16,
     sockets: BTreeMap<ConnectionId, Socket>,
 }
 
@@ -139,6 +144,8 @@ impl World {
             attempts: 0,
             fetch_version: 17,
             offset_fetch_version: 10,
+            heartbeat_version: 1,
+            group_version: 1,
             sockets: BTreeMap::new(),
         }
     }
@@ -273,6 +280,7 @@ impl World {
             ApiKey::OFFSET_COMMIT => version >= 8,
             ApiKey::OFFSET_FETCH => version >= 6,
             ApiKey::JOIN_GROUP => version >= 6,
+            ApiKey::CONSUMER_GROUP_HEARTBEAT => true,
             ApiKey::SYNC_GROUP | ApiKey::HEARTBEAT | ApiKey::LEAVE_GROUP => version >= 4,
             _ => false,
         };
@@ -314,6 +322,7 @@ impl World {
                 api_key: api.0,
                 min_version: 0,
                 max_version: match *api {
+                    ApiKey::CONSUMER_GROUP_HEARTBEAT => self.heartbeat_version,
                     ApiKey::FETCH => self.fetch_version,
                     ApiKey::OFFSET_FETCH => self.offset_fetch_version,
                     _ => *max,
@@ -322,6 +331,11 @@ impl World {
             .collect();
         let response = ApiVersionsResponse {
             api_keys,
+            finalized_features: vec![FinalizedFeatureKey {
+                name: Str::from("group.version"),
+                max_version_level: self.group_version,
+                min_version_level: self.group_version,
+            }],
             ..ApiVersionsResponse::default()
         };
         self.respond::<ApiVersionsRequest>(asked, &response);
@@ -334,19 +348,11 @@ impl World {
         let topics = names
             .iter()
             .map(|topic| {
-                let name = topic.name.clone().unwrap();
+                let Some(name) = topic.name.clone() else {
+                    return self.topic_by_id(topic.topic_id);
+                };
                 match self.topics.get(name.as_str()) {
-                    Some(model) => MetadataResponseTopic {
-                        name: Some(name),
-                        topic_id: model.id,
-                        partitions: model
-                            .partitions
-                            .iter()
-                            .zip(0..)
-                            .map(partition_metadata)
-                            .collect(),
-                        ..MetadataResponseTopic::default()
-                    },
+                    Some(model) => topic_metadata(name, model),
                     None => MetadataResponseTopic {
                         error_code: 3,
                         name: Some(name),
@@ -369,6 +375,19 @@ impl World {
             ..MetadataResponse::default()
         };
         self.respond::<MetadataRequest>(asked, &response);
+    }
+
+    fn topic_by_id(&self, topic_id: Uuid) -> MetadataResponseTopic {
+        let found = self.topics.iter().find(|(_, model)| model.id == topic_id);
+        match found {
+            Some((name, model)) => topic_metadata(Str::from(*name), model),
+            None => MetadataResponseTopic {
+                error_code: 100,
+                name: None,
+                topic_id,
+                ..MetadataResponseTopic::default()
+            },
+        }
     }
 
     /// A broker answers.
@@ -612,6 +631,16 @@ fn short(event: &ConsumerEvent) -> String {
             format!("closed, {} lent{left}", report.lent)
         }
         ConsumerEvent::Problem(error) => format!("problem: {}", error.kind()),
+    }
+}
+
+fn topic_metadata(name: Str, model: &TopicModel) -> MetadataResponseTopic {
+    let partitions = model.partitions.iter().zip(0..).map(partition_metadata);
+    MetadataResponseTopic {
+        name: Some(name),
+        topic_id: model.id,
+        partitions: partitions.collect(),
+        ..MetadataResponseTopic::default()
     }
 }
 

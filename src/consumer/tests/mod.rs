@@ -1,8 +1,10 @@
 //! Transcripts of the whole consumer: bytes and commands in, bytes and events out, with brokers that say what the
 //! test has them say.
 
+mod assigned;
 mod chaos;
 mod committed;
+mod epochs;
 mod harness;
 mod joined;
 mod leaving;

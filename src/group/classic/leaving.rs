@@ -3,11 +3,12 @@
 //! Must not know what the member owned.
 
 use super::actions::{self, Leaving};
-use super::{Asking, Member, State, ask};
+use super::{Member, State};
 use crate::cluster::{Answer, Cluster, FailureCause, Reach, SendOptions};
 use crate::engine::{ConnectionGroup, NodeId};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
+use crate::group::asking::{Asking, ask};
 use crate::group::lane::{Next, open};
 use crate::group::timers;
 use crate::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};

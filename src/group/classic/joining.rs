@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use super::actions::{self, Joining};
 use super::heart::Heart;
 use super::leader::Leadership;
-use super::types::{Bid, MemberEvent, RebalanceCause};
-use super::{Asking, CONSUMER, Member, State, ask, refused};
+use super::{CONSUMER, Member, State, refused};
 use crate::assignor::{Assignor, LastAssignment, Subscription, decode_assignment};
 use crate::cluster::{Answer, Cluster, FailureCause, RequestError, SendOptions};
 use crate::engine::NodeId;
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
+use crate::group::asking::{Asking, ask, millis};
 use crate::group::lane::{Next, open};
+use crate::group::membership::{Bid, MemberEvent, RebalanceCause};
 use crate::messages::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, SyncGroupRequest,
     SyncGroupRequestAssignment,
@@ -364,9 +365,4 @@ fn unreadable(error: impl core::fmt::Display, step: Step) -> Error {
         .in_step(step)
         .with_detail(error)
         .with_hint("another member of the group, or the broker, breaks the protocol of consumers")
-}
-
-/// As requests carry a time.
-fn millis(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::assignor::Assignor;
+use crate::config::GroupProtocol;
 use crate::engine::{TopicHandle, TopicPartition};
 use crate::error::Error;
 use crate::random::Backoff;
@@ -16,12 +17,16 @@ use crate::wire::Str;
 /// What a member needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberSettings {
+    /// `group.protocol`.
+    pub(crate) protocol: GroupProtocol,
     /// `group.instance.id` (KIP-345).
     pub(crate) instance_id: Option<Str>,
     /// `client.rack` (KIP-881).
     pub(crate) rack: Option<Str>,
     /// `partition.assignment.strategy`, the preferred one first.
     pub(crate) assignors: Vec<Assignor>,
+    /// `group.remote.assignor`; none: the coordinator chooses (KIP-848).
+    pub(crate) remote_assignor: Option<Str>,
     /// `session.timeout.ms`.
     pub(crate) session_timeout: Duration,
     /// `heartbeat.interval.ms`.
@@ -63,12 +68,32 @@ impl fmt::Display for RebalanceCause {
     }
 }
 
+/// Which of Kafka's two protocols a group goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The members share the partitions out, one generation after the other (KIP-62).
+    Classic,
+    /// The coordinator does, member by member (KIP-848).
+    Consumer,
+}
+
 /// As whom a member commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
+    pub(crate) protocol: Protocol,
+    /// The generation of the group; by the consumer protocol the epoch of the member.
     pub(crate) generation: i32,
     pub(crate) member_id: Str,
     pub(crate) instance_id: Option<Str>,
+}
+
+/// How a member goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// In good order. What a static member has is kept for it, for as long as a session lasts (KIP-345).
+    InOrder,
+    /// Nobody reads: the group is to go on without it at once.
+    Unattended,
 }
 
 /// What a member asks for when it joins.

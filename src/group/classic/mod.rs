@@ -8,43 +8,30 @@ mod heart;
 mod joining;
 mod leader;
 mod leaving;
-mod types;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-
-pub use types::RebalanceCause;
-pub(crate) use types::{Bid, MemberEvent, MemberSettings, Standing};
 
 use self::actions::Beating;
 use self::heart::Heart;
 use self::joining::Joined;
 use self::leader::{Leadership, Watched};
+use super::asking::{Asking, ask, back_off};
 use super::lane::{Next, open};
+use super::membership::{MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing};
 use super::timers;
 use crate::assignor::LastAssignment;
-use crate::cluster::{Answer, Cluster, FailureCause, Reach, Route, SendOptions, Token};
-use crate::engine::{ConnectionGroup, NodeId, TopicHandle};
+use crate::cluster::{Answer, Cluster, FailureCause, SendOptions, Token};
+use crate::engine::{NodeId, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::messages::{HeartbeatRequest, JoinGroupRequestProtocol, SyncGroupRequestAssignment};
 use crate::random::Random;
-use crate::timer::{RoleTimer, TimerId};
-use crate::wire::{Str, VersionRange};
+use crate::timer::TimerId;
+use crate::wire::Str;
 
 /// The protocol type of all consumers.
 const CONSUMER: &str = "consumer";
-
-/// How far a question to the coordinator is that is put until it is answered.
-#[derive(Debug)]
-enum Asking {
-    /// To be asked as soon as the coordinator can be.
-    Due,
-    /// Asked by this request.
-    InFlight(Token),
-    /// Asked in vain.
-    Backoff(TimerId),
-}
 
 /// ```text
 /// Outside ──wanted──▶ Unjoined ──prepared──▶ Joining ──follower──▶ Syncing ──▶ Stable
@@ -156,6 +143,7 @@ impl Member {
     /// As whom partitions are owned; `None`: none are.
     pub(crate) fn standing(&self) -> Option<Standing> {
         (self.generation >= 0).then(|| Standing {
+            protocol: Protocol::Classic,
             generation: self.generation,
             member_id: self.member_id.clone(),
             instance_id: self.settings.instance_id.clone(),
@@ -532,39 +520,8 @@ impl Member {
 
     /// A pause after a question was asked in vain, longer with each in a row.
     fn back_off(&mut self, random: &mut Random, cluster: &mut Cluster) -> Asking {
-        let at = cluster.now() + self.settings.backoff.after(self.attempts, random);
-        self.attempts = self.attempts.saturating_add(1);
-        let timer = RoleTimer {
-            kind: timers::MEMBER_RETRY,
-            index: 0,
-            why: "the group's coordinator is asked again",
-        };
-        Asking::Backoff(cluster.arm(at, timer))
+        back_off(&mut self.attempts, self.settings.backoff, random, cluster)
     }
-}
-
-impl Asking {
-    fn stop(self, cluster: &mut Cluster) {
-        match self {
-            Self::Backoff(timer) => cluster.disarm(timer),
-            Self::Due | Self::InFlight(_) => {}
-        }
-    }
-}
-
-/// Sends a request of a member, if the coordinator can be reached.
-fn ask<R: crate::cluster::Capability + Send + 'static>(
-    request: R,
-    node: NodeId,
-    mut options: SendOptions,
-    cluster: &mut Cluster,
-) -> Option<Token> {
-    if let Reach::Pending = cluster.reach(node, ConnectionGroup::Coordination) {
-        return None;
-    }
-    options.versions = VersionRange::from_bounds(..=R::VERSIONS.max);
-    let route = Route::Node(node, ConnectionGroup::Coordination);
-    Some(cluster.send(request, route, options))
 }
 
 fn refused(code: ErrorCode, step: Step) -> Error {
