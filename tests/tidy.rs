@@ -89,11 +89,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "assignor",
             "cluster",
-<<<<<<< HEAD
             "collections",
-=======
             "config",
->>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
             "engine",
             "error",
             "error_code",

@@ -58,7 +58,9 @@ impl ConsumerConfig {
     pub(crate) fn protocol(&self) -> GroupProtocol {
         match self.group_protocol {
             GroupProtocol::Automatic if self.has_own_assignors() => GroupProtocol::Classic,
-            chosen => chosen,
+            chosen @ (GroupProtocol::Automatic
+            | GroupProtocol::Classic
+            | GroupProtocol::Consumer) => chosen,
         }
     }
 

@@ -185,7 +185,7 @@ pub enum RebalanceKind {
 pub struct RebalanceReport {
     /// Why the member joined, once more.
     pub cause: RebalanceCause,
-    /// The generation of the group that it led to.
+    /// The generation of the group that it led to; by the consumer protocol (KIP-848) the epoch of the member.
     pub generation: i32,
     /// What went.
     pub revoked: Vec<TopicPartition>,

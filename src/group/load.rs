@@ -35,13 +35,9 @@ enum Progress {
 /// A question about committed offsets.
 #[derive(Debug)]
 pub(super) struct Load {
-<<<<<<< HEAD
-    entries: VecMap<TopicPartition, Progress>,
-=======
     /// As whom a member of a group of the consumer protocol asks (KIP-848).
     standing: Option<Standing>,
-    entries: BTreeMap<TopicPartition, Progress>,
->>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
+    entries: VecMap<TopicPartition, Progress>,
 }
 
 /// What to do about an error code.
@@ -213,16 +209,11 @@ impl Question for Load {
     }
 
     fn on_answer(&mut self, node: NodeId, answer: OffsetFetchResponse) -> Next {
-<<<<<<< HEAD
-        let whole = ErrorCode(answer.error_code);
-        let mut all = Vec::new();
-=======
         let whole = match answer.groups.first() {
             Some(group) => ErrorCode(group.error_code),
             None => ErrorCode(answer.error_code),
         };
-        let mut all = BTreeMap::new();
->>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
+        let mut all = Vec::new();
         for topic in &answer.topics {
             for partition in &topic.partitions {
                 let found = Found {
@@ -234,9 +225,6 @@ impl Question for Load {
                 all.push(((topic.name.as_str(), partition.partition_index), found));
             }
         }
-<<<<<<< HEAD
-        let all: VecMap<_, _> = all.into_iter().collect();
-=======
         for topic in answer.groups.iter().flat_map(|group| &group.topics) {
             for partition in &topic.partitions {
                 let found = Found {
@@ -245,10 +233,10 @@ impl Question for Load {
                     leader_epoch: partition.committed_leader_epoch,
                     metadata: partition.metadata.as_ref(),
                 };
-                all.insert((topic.name.as_str(), partition.partition_index), found);
+                all.push(((topic.name.as_str(), partition.partition_index), found));
             }
         }
->>>>>>> c9b8058 (Members by the consumer protocol: the coordinator shares out, one heartbeat says and brings it all (KIP-848))
+        let all: VecMap<_, _> = all.into_iter().collect();
         let mut next = Next::Done;
         for (partition, progress) in self.open() {
             let found = all.get(&(&*partition.topic, partition.partition));
