@@ -130,6 +130,8 @@ pub struct History {
     pub entries: Vec<(Instant, Entry)>,
     /// How each producer was set up.
     pub producers: BTreeMap<u32, ProducerFacts>,
+    /// How many Produce requests that a broker read had a record in them, where a producer is not idempotent.
+    pub attempts: BTreeMap<RecordId, u64>,
     /// What each partition's log holds in the end, after everything still under way has arrived.
     pub logs: BTreeMap<Place, Vec<LogRecord>>,
     /// Whether the consumers were given the time to read everything.

@@ -10,6 +10,7 @@ pub mod chance;
 pub mod consumer;
 pub mod history;
 pub mod hunt;
+mod ingress;
 pub mod network;
 pub mod oracles;
 pub mod producer;

@@ -33,8 +33,8 @@ pub type Oracle = fn(&History) -> Judgement;
 pub const ORACLES: &[(&str, Oracle)] = &[
     ("N1", nobody_is_accused_who_speaks_kafka),
     ("P1", acknowledged_records_are_in_the_log),
-    ("P2", offsets_are_the_logs_and_increase),
-    ("P3", nothing_is_written_twice),
+    ("P2", offsets_increase),
+    ("P3", nothing_is_written_more_often_than_it_was_sent),
     ("P4", the_log_keeps_the_order_of_sending),
     ("P5", rejected_records_are_in_no_log),
     ("P6", every_record_has_one_outcome_in_time),
@@ -139,8 +139,9 @@ fn acknowledged_records_are_in_the_log(history: &History) -> Judgement {
 }
 
 /// P2: the offsets that a producer is told increase, for each partition, in the order of its sends (idempotent, or
-/// one in flight: without, a batch that was in flight beside a failed one is written before that one's retry).
-fn offsets_are_the_logs_and_increase(history: &History) -> Judgement {
+/// one in flight: without, a batch that was in flight beside a failed one is written before that one's retry). That they are
+/// the log's own, P1 tells.
+fn offsets_increase(history: &History) -> Judgement {
     let sends = sends(history);
     let mut last: BTreeMap<(u32, &Place), (RecordId, i64)> = BTreeMap::new();
     // A map of ids is in the order of sending.
@@ -170,23 +171,28 @@ fn is_ordered(history: &History, producer: u32) -> bool {
         .is_some_and(|p| p.idempotent || p.max_in_flight == 1)
 }
 
-/// P3: what an idempotent producer sends is in the log at most once.
-fn nothing_is_written_twice(history: &History) -> Judgement {
+/// P3: what an idempotent producer sends is in the log at most once; what another sends, at most once for each request that
+/// a broker read with it.
+fn nothing_is_written_more_often_than_it_was_sent(history: &History) -> Judgement {
     for (place, log) in &history.logs {
-        let mut seen: BTreeMap<RecordId, i64> = BTreeMap::new();
+        let mut copies: BTreeMap<RecordId, u64> = BTreeMap::new();
         for record in log {
             let Some(id) = record.id else { continue };
             let idempotent = history
                 .producers
                 .get(&id.producer)
                 .is_some_and(|p| p.idempotent);
-            if let Some(before) = seen.insert(id, record.offset)
-                && idempotent
-            {
+            let most = match idempotent {
+                true => 1,
+                false => history.attempts.get(&id).copied().unwrap_or_default(),
+            };
+            let copies = copies.entry(id).or_default();
+            *copies += 1;
+            if *copies > most {
                 return violation(
                     "P3",
                     format_args!(
-                        "{id} is in {place} at {before} and again at {}",
+                        "{id} is in {place} at {} for the {copies}. time, but may be there {most} times",
                         record.offset
                     ),
                 );

@@ -22,6 +22,7 @@ use crate::batch;
 use crate::chance::{Chance, Stream, hash};
 use crate::consumer::Consumer;
 use crate::history::{History, LogRecord, Place, identify};
+use crate::ingress;
 use crate::network::{Arrival, Delivery, Network, SocketId};
 use crate::producer::Producer;
 use crate::scenario::{DRAIN, Fault, FaultKind, ProduceError, Scenario};
@@ -133,7 +134,13 @@ struct World {
 /// Runs a scenario to its end.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Run {
-    run_world(scenario, ClusterConfig::default().unrecorded()).0
+    let config = ClusterConfig::default();
+    let config = match scenario.producers.iter().all(|plan| plan.idempotent) {
+        true => config.unrecorded(),
+        // Each copy in a log is held against a request that brought it.
+        false => config,
+    };
+    run_world(scenario, config).0
 }
 
 /// Runs a scenario to its end, and tells in lines what the brokers read and did.
@@ -740,6 +747,9 @@ impl World {
 
     fn finish(mut self, scenario: &Scenario) -> (Run, Cluster) {
         self.history.logs = self.truth();
+        if scenario.producers.iter().any(|plan| !plan.idempotent) {
+            self.history.attempts = ingress::attempts(&self.cluster);
+        }
         self.history.drained = self.stuck.is_none() && !scenario.consumers.is_empty();
         let run = Run {
             history: self.history,

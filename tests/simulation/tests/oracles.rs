@@ -130,7 +130,7 @@ fn p2_rejects_offsets_that_go_back() {
 }
 
 #[test]
-fn p3_rejects_a_second_copy_but_not_without_idempotence() {
+fn p3_rejects_a_second_copy_and_without_idempotence_one_that_no_request_brought() {
     let mut history = good();
     log(&mut history).push(LogRecord {
         offset: 3,
@@ -138,6 +138,9 @@ fn p3_rejects_a_second_copy_but_not_without_idempotence() {
     });
     rejects("P3", &history);
     history.producers.get_mut(&1).expect("it").idempotent = false;
+    history.attempts = (0..3).map(|number| (id(number), 1)).collect();
+    rejects("P3", &history);
+    history.attempts.insert(id(0), 2);
     let (_, p3) = ORACLES.iter().find(|(n, _)| *n == "P3").expect("it");
     assert_eq!(p3(&history), Ok(()));
 }
