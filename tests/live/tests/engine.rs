@@ -4,8 +4,8 @@
 use klamm::config::{ConsumerConfig, ProducerConfig};
 use klamm::record::{BatchView, RecordRef};
 use klamm::{
-    AppendError, Assignment, ConsumerEngine, Instant, LentBatch, Outcome, ProducerEngine,
-    ProducerEvent, Return, ReturnEnd, Start, TopicHandle,
+    AppendError, Assignment, ConsumerEngine, ConsumerEvent, Instant, LentBatch, OffsetSpec,
+    Outcome, ProducerEngine, ProducerEvent, Return, ReturnEnd, Start, TopicHandle, TopicPartition,
 };
 use klamm_live::kafka::Kafka;
 use klamm_live::plain::{Plain, wall};
@@ -123,7 +123,7 @@ fn read_batch(batch: &LentBatch, into: &mut Vec<(i64, String)>) {
     }
 }
 
-/// Reads the first `count` records of partition 0.
+/// Reads partition 0, which ends after `count` records: the log is asked where it ends.
 fn read(consumer: &mut Plain<ConsumerEngine>, topic: &str, count: usize) -> Vec<(i64, String)> {
     let now = consumer.now();
     let all = [Assignment {
@@ -157,6 +157,22 @@ fn read(consumer: &mut Plain<ConsumerEngine>, topic: &str, count: usize) -> Vec<
                 .expect("it was lent");
         }
     }
+    let partition = TopicPartition {
+        topic: topic.into(),
+        partition: 0,
+    };
+    let now = consumer.now();
+    consumer
+        .engine
+        .list_offsets(OffsetSpec::Latest, &[partition], now);
+    let end = loop {
+        if let ConsumerEvent::Offsets { found, .. } = consumer.event("the end of the log", LIMIT) {
+            let (_, found) = found.into_iter().next().expect("one partition");
+            break found.expect("its leader answers").map(|found| found.offset);
+        }
+    };
+    let position = consumer.engine.position(topic, 0).expect("it is assigned");
+    assert_eq!(position, end, "nothing stands behind what was read");
     values
 }
 
