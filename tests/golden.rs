@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use klamm::messages::*;
 use klamm::wire::header::{RequestHeader, ResponseHeader};
-use klamm::wire::{Message, Reader, Writer};
+use klamm::wire::{ApiKey, Message, Reader, Request, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Random values in every field that the version has: `Name version hex`.
@@ -236,4 +236,17 @@ fn unknown_tagged_fields_are_skipped_in_every_struct() {
         count += 1;
     }
     assert_eq!(count, 294);
+}
+
+#[test]
+fn an_api_is_called_what_its_messages_are_called() {
+    macro_rules! check {
+        ($($key:ident $request:ident $response:ident,)*) => { $(
+            let name = ApiKey::$key.name().expect("it is in the table");
+            assert_eq!(format!("{name}Request"), stringify!($request));
+            assert_eq!(format!("{name}Response"), stringify!($response));
+            assert_eq!(ApiKey::$key, $request::KEY);
+        )* };
+    }
+    klamm::for_each_api!(check);
 }
