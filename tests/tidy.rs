@@ -34,7 +34,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("assignor", &["collections", "engine", "messages", "wire"]),
     (
         "config",
-        &["assignor", "error", "record", "sasl", "secret", "time"],
+        &[
+            "assignor",
+            "collections",
+            "error",
+            "record",
+            "sasl",
+            "secret",
+            "time",
+        ],
     ),
     // One TCP connection; then whom to ask.
     (

@@ -3,7 +3,6 @@
 //!
 //! Must not know whose claims hold, or what becomes of partitions that move.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -11,7 +10,7 @@ use super::group_subscription::{Column, GroupSubscription, Owners, Topic};
 use super::movements::Movements;
 use super::racks::{Rack, Racks};
 use super::sticky::Claims;
-use crate::collections::sorted;
+use crate::collections::{VecMap, sorted};
 
 pub(super) fn assign(
     group: &GroupSubscription<'_>,
@@ -73,7 +72,7 @@ impl<'a> Builder<'a> {
             owners: Owners::new(group.partitions),
             counts: Column::new(group.members.len()),
             least: LeastAssigned::new(group, racks),
-            movements: Movements::default(),
+            movements: Movements::new(group.partitions),
             fuel: group.partitions.saturating_mul(8),
         }
     }
@@ -212,7 +211,7 @@ struct LeastAssigned {
 struct Kind {
     rack: Option<Rack>,
     /// Counts and ranks.
-    members: BTreeSet<(usize, usize)>,
+    members: VecMap<(usize, usize), ()>,
 }
 
 impl LeastAssigned {
@@ -227,16 +226,17 @@ impl LeastAssigned {
         for (rank, member) in least.by_rank.iter().enumerate() {
             least.rank_of_member.set(*member, rank);
         }
-        let mut known = BTreeMap::new();
+        let mut known = VecMap::new();
         for (member, topics) in group.of_members.iter().enumerate() {
             let rack = racks.and_then(|racks| racks.of_member(member));
-            let kind = *known.entry((topics, rack)).or_insert(least.kinds.len());
+            let kind = *known.get_or_insert_with((topics, rack), || least.kinds.len());
             if kind == least.kinds.len() {
                 least.add(rack, topics);
             }
             least.kind_of_member.push(kind);
             if let Some(kind) = least.kinds.get_mut(kind) {
-                kind.members.insert((0, least.rank_of_member.get(member)));
+                kind.members
+                    .insert((0, least.rank_of_member.get(member)), ());
             }
         }
         least
@@ -250,7 +250,7 @@ impl LeastAssigned {
         }
         self.kinds.push(Kind {
             rack,
-            members: BTreeSet::new(),
+            members: VecMap::new(),
         });
     }
 
@@ -260,7 +260,7 @@ impl LeastAssigned {
             .iter()
             .filter_map(|kind| self.kinds.get(*kind))
             .filter(|kind| may_get(kind.rack))
-            .filter_map(|kind| kind.members.first())
+            .filter_map(|kind| kind.members.first_key())
             .min();
         self.by_rank.get(first?.1).copied()
     }
@@ -270,7 +270,7 @@ impl LeastAssigned {
         let kind = self.kind_of_member.get(member);
         if let Some(kind) = kind.and_then(|kind| self.kinds.get_mut(*kind)) {
             kind.members.remove(&(from, rank));
-            kind.members.insert((to, rank));
+            kind.members.insert((to, rank), ());
         }
     }
 }

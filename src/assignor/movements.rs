@@ -3,10 +3,9 @@
 //!
 //! Must not know why a partition is moved.
 
-use alloc::collections::BTreeMap;
-
-use super::group_subscription::GroupSubscription;
+use super::group_subscription::{Column, GroupSubscription};
 use super::java::{HashedSet, hash_of_partition, hash_of_str};
+use crate::collections::VecMap;
 
 /// From which member, and to which.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,14 +14,20 @@ struct Pair {
     to: usize,
 }
 
-#[derive(Default)]
 pub(super) struct Movements {
-    of_partitions: BTreeMap<usize, Pair>,
+    of_partitions: Column<Option<Pair>>,
     /// By topic and pair.
-    of_topics: BTreeMap<(usize, Pair), HashedSet>,
+    of_topics: VecMap<(usize, Pair), HashedSet>,
 }
 
 impl Movements {
+    pub(super) fn new(partitions: usize) -> Self {
+        Self {
+            of_partitions: Column::new(partitions),
+            of_topics: VecMap::new(),
+        }
+    }
+
     /// Notes that a partition is moved. Back where it came from, it was never moved.
     pub(super) fn record(
         &mut self,
@@ -33,7 +38,8 @@ impl Movements {
     ) {
         let topic = group.topic_of(partition);
         let mut pair = Pair { from, to };
-        if let Some(earlier) = self.of_partitions.remove(&partition) {
+        if let Some(earlier) = self.of_partitions.get(partition) {
+            self.of_partitions.set(partition, None);
             let key = (topic, earlier);
             if let Some(set) = self.of_topics.get_mut(&key) {
                 set.remove(partition);
@@ -46,12 +52,14 @@ impl Movements {
             }
             pair.from = earlier.from;
         }
-        self.of_partitions.insert(partition, pair);
+        self.of_partitions.set(partition, Some(pair));
         if let Some(of) = group.topics.get(topic) {
             let number = partition.saturating_sub(of.partitions.start);
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let hash = hash_of_partition(hash_of_str(of.name), number);
-            let set = self.of_topics.entry((topic, pair)).or_default();
+            let set = self
+                .of_topics
+                .get_or_insert_with((topic, pair), HashedSet::default);
             set.insert(hash, partition);
         }
     }
@@ -64,7 +72,7 @@ impl Movements {
         to: usize,
         group: &GroupSubscription<'_>,
     ) -> usize {
-        let earlier = self.of_partitions.get(&partition);
+        let earlier = self.of_partitions.get(partition);
         let reverse = Pair {
             from: to,
             to: earlier.map_or(from, |earlier| earlier.from),

@@ -2,11 +2,11 @@
 //!
 //! Must not know how partitions are shared out.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::group_subscription::GroupSubscription;
+use crate::collections::VecMap;
 use crate::wire::Str;
 
 /// A rack, as a small number.
@@ -18,7 +18,7 @@ pub(super) struct Racks {
     /// Each in order, without repetition.
     partitions: Vec<Vec<Rack>>,
     /// How many members each rack has.
-    population: BTreeMap<Rack, usize>,
+    population: VecMap<Rack, usize>,
 }
 
 impl Racks {
@@ -32,13 +32,13 @@ impl Racks {
         if members.clone().all(|member| rack_of(member).is_none()) {
             return None;
         }
-        let mut numbers = BTreeMap::<&Str, Rack>::new();
+        let mut numbers = VecMap::<&Str, Rack>::new();
         let members: Vec<Option<Rack>> = members
             .map(|member| Some(number(&mut numbers, rack_of(member)?)))
             .collect();
-        let mut population = BTreeMap::<_, usize>::new();
+        let mut population = VecMap::new();
         for rack in members.iter().flatten() {
-            let count = population.entry(*rack).or_default();
+            let count = population.get_or_insert_with(*rack, || 0_usize);
             *count = count.saturating_add(1);
         }
         let partitions = group
@@ -75,9 +75,13 @@ impl Racks {
         partitions: Range<usize>,
     ) -> bool {
         let partitions = self.partitions.get(partitions).unwrap_or_default();
-        let all: BTreeSet<Rack> = partitions.iter().flatten().copied().collect();
+        let all: VecMap<Rack, ()> = partitions
+            .iter()
+            .flatten()
+            .map(|rack| (*rack, ()))
+            .collect();
         let mut racks = members.filter_map(|member| self.of_member(member));
-        racks.any(|rack| all.contains(&rack))
+        racks.any(|rack| all.contains_key(&rack))
             && partitions.iter().any(|racks| racks.len() != all.len())
     }
 
@@ -106,7 +110,7 @@ impl Racks {
     }
 }
 
-fn number<'a>(numbers: &mut BTreeMap<&'a Str, Rack>, rack: &'a Str) -> Rack {
+fn number<'a>(numbers: &mut VecMap<&'a Str, Rack>, rack: &'a Str) -> Rack {
     let next = Rack::try_from(numbers.len()).unwrap_or(Rack::MAX);
-    *numbers.entry(rack).or_insert(next)
+    *numbers.get_or_insert_with(rack, || next)
 }

@@ -3,13 +3,12 @@
 //!
 //! Must not know what members had before.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::group_subscription::{Column, GroupSubscription, Owners};
 use super::racks::Racks;
-use crate::collections::sort_places;
+use crate::collections::{VecMap, sort_places};
 
 pub(super) fn assign(group: &GroupSubscription<'_>) -> Owners {
     let mut owners = Owners::new(group.partitions);
@@ -38,10 +37,10 @@ pub(super) fn assign(group: &GroupSubscription<'_>) -> Owners {
 
 /// Topics with the same subscribers and as many partitions are shared out together, so that what is joined stays together.
 fn assign_with_rack_matching(topics: &mut [TopicState], racks: &Racks, owners: &mut Owners) {
-    let mut together = BTreeMap::<_, Vec<&mut TopicState>>::new();
+    let mut together = VecMap::<_, Vec<&mut TopicState>>::new();
     for topic in topics {
         let key = (topic.consumers.clone(), topic.partitions.len());
-        together.entry(key).or_default().push(topic);
+        together.get_or_insert_with(key, Vec::new).push(topic);
     }
     for mut topics in together.into_values() {
         match &mut topics[..] {

@@ -2,12 +2,12 @@
 //!
 //! Must not know any value's meaning.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::property::IgnoredSetting;
+use crate::collections::VecMap;
 
 /// Where the value of a setting came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Default)]
 pub struct Origins {
     /// By the setting's own name: what was read, and how it is shown.
-    read: BTreeMap<&'static str, (Origin, String)>,
+    read: VecMap<&'static str, (Origin, String)>,
     ignored: Vec<IgnoredSetting>,
 }
 
@@ -46,8 +46,8 @@ impl Origins {
         self.read.insert(setting, (origin, shown));
     }
 
-    pub(super) fn forget(&mut self, setting: &str) {
-        self.read.remove(setting);
+    pub(super) fn forget(&mut self, setting: &'static str) {
+        self.read.remove(&setting);
     }
 
     pub(super) fn ignore(&mut self, setting: IgnoredSetting) {
@@ -60,7 +60,7 @@ impl Origins {
 
     /// Where the value that is shown as `shown` came from. What differs from what was read was set since.
     pub(super) fn of(&self, setting: &str, shown: &str, is_default: bool) -> Origin {
-        match self.read.get(setting) {
+        match self.read.get(&setting) {
             Some((origin, read)) if read == shown => *origin,
             Some(_) => Origin::Code,
             None if is_default => Origin::Default,

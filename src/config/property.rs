@@ -2,7 +2,6 @@
 //!
 //! Must not know the meaning of any setting.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -365,11 +364,10 @@ fn unknown<C: Configuration>(name: &str, text: &str) -> Result<IgnoredSetting, E
 fn no_such_setting<C: Configuration>(name: &str) -> Error {
     let error = config_error(name, "there is no such setting");
     let descriptions = C::describe();
-    let names: BTreeSet<&str> = descriptions
+    let names = descriptions
         .iter()
-        .flat_map(|d| core::iter::once(d.name).chain(d.aliases.iter().copied()))
-        .collect();
-    match nearest(name, names.into_iter()) {
+        .flat_map(|d| core::iter::once(d.name).chain(d.aliases.iter().copied()));
+    match nearest(name, names) {
         Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
         None => error.with_hint(
             "`ProducerConfig::settings` and `ConsumerConfig::settings` list every setting"
