@@ -28,6 +28,18 @@ impl Category {
         Self::Metadata,
     ];
 
+    /// The category in a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Receiving => "receiving",
+            Self::Fetch => "fetch",
+            Self::Decompressed => "decompressed",
+            Self::Metadata => "metadata",
+        }
+    }
+
     /// Whether the category may use the reserve: a reader who never comes must starve no control traffic.
     const fn may_use_reserve(self) -> bool {
         match self {
@@ -104,6 +116,11 @@ impl Budget {
     /// How many bytes `category` holds.
     pub(crate) fn used(&self, category: Category) -> usize {
         self.used.get(category as usize).copied().unwrap_or(0)
+    }
+
+    /// How many bytes may be held in all.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
     }
 
     /// How many bytes are held in all.

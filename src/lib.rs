@@ -20,6 +20,7 @@ mod error;
 mod error_code;
 mod group;
 mod limits;
+pub mod metrics;
 #[cfg(any(test, feature = "models"))]
 #[doc(hidden)]
 pub mod models;
@@ -29,6 +30,7 @@ pub mod record;
 pub mod recording;
 mod sasl;
 mod secret;
+pub mod status;
 mod time;
 mod timer;
 
@@ -58,9 +60,9 @@ mod messages;
 pub use budget::Category;
 pub use consumer::{
     Assignment, BatchId, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, ConsumerEvent,
-    ConsumerReply, Corruption, Explanation, FoundOffsets, LentBatch, OffsetAndTimestamp,
-    OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport,
-    ResetReason, Return, ReturnEnd, Start,
+    ConsumerReply, Corruption, FoundOffsets, LentBatch, OffsetAndTimestamp, OffsetSpec,
+    RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport, ResetReason, Return, ReturnEnd,
+    Start,
 };
 pub use engine::{
     CloseCause, CloseMode, ConnectionGroup, ConnectionId, Diagnostic, Engine, Host, Input, Job,
@@ -78,6 +80,7 @@ pub use producer::{
 };
 pub use sasl::{SaslMechanism, ScramHash, ScramProofs};
 pub use secret::Secret;
+pub use status::{Explanation, PartitionStatus};
 pub use time::{Duration, Instant, UnixMillis};
 pub use wire::{
     ApiKey, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Path, Segments, Str, Uuid,

@@ -15,6 +15,7 @@ macro_rules! effects {
             reports: &mut $cluster.reports,
             random: &mut $cluster.random,
             nonces: &mut $cluster.nonces,
+            metrics: &mut $cluster.metrics,
         }
     };
 }
@@ -23,12 +24,14 @@ mod capability;
 mod metadata;
 #[cfg(any(test, feature = "models"))]
 mod metadata_model;
+mod metrics;
 mod pool;
 mod refresh;
 mod request;
 mod routing;
 mod settings;
 mod slot;
+mod status;
 mod throttle;
 
 use alloc::collections::VecDeque;
@@ -57,6 +60,7 @@ use crate::engine::{
 };
 use crate::error::Error;
 use crate::limits::BUFFER_POOL_MAX;
+use crate::metrics::ClientMetrics;
 use crate::random::{Random, Stream};
 use crate::sasl::Nonces;
 use crate::time::{Instant, UnixMillis};
@@ -170,6 +174,7 @@ pub(crate) struct Cluster {
     next_resolve: u64,
     next_job: u64,
     stale_inputs: u64,
+    metrics: ClientMetrics,
     life: Life,
 }
 
@@ -208,6 +213,7 @@ impl Cluster {
             next_resolve: 0,
             next_job: 0,
             stale_inputs: 0,
+            metrics: ClientMetrics::default(),
             life: Life::Open,
         }
     }
@@ -331,7 +337,10 @@ impl Cluster {
                     self.stale("Received");
                     left = &[];
                 }
-                return data.len().saturating_sub(left.len());
+                let taken = data.len().saturating_sub(left.len());
+                let total = &mut self.metrics.incoming_byte_total;
+                *total = total.saturating_add(taken as u64);
+                return taken;
             }
             Input::Sent { conn, bytes } => {
                 if self
@@ -339,6 +348,9 @@ impl Cluster {
                     .is_none()
                 {
                     self.stale("Sent");
+                } else {
+                    let total = &mut self.metrics.outgoing_byte_total;
+                    *total = total.saturating_add(bytes);
                 }
             }
             Input::Closed { conn, cause, sent } => self.on_closed(conn, cause, sent),

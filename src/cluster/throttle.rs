@@ -34,6 +34,7 @@ impl Cluster {
     pub(crate) fn throttle(&mut self, held: &Held, throttle_time_ms: i32) {
         if throttle_time_ms > 0 && held.version >= answers_first_since(held.api) {
             let now = self.now;
+            self.metrics.throttle_total = self.metrics.throttle_total.saturating_add(1);
             self.with_connection(held.connection, |connection, _| {
                 connection.throttle(throttle_time_ms, now)
             });

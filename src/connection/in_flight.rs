@@ -21,6 +21,7 @@ pub(super) struct Pending {
     /// Where its frame ends in the stream of all bytes of this connection: only when the socket has accepted all
     /// of them may the request have been applied.
     pub(super) end: u64,
+    pub(super) since: Instant,
     pub(super) timeout: Duration,
     pub(super) allowance: usize,
     pub(super) long_poll: bool,
@@ -33,6 +34,7 @@ impl Pending {
         version: i16,
         correlation: i32,
         end: u64,
+        since: Instant,
         options: &SendOptions,
     ) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl Pending {
             version,
             correlation,
             end,
+            since,
             timeout: options.timeout,
             allowance: options.allowance,
             long_poll: options.long_poll.is_some(),

@@ -74,7 +74,7 @@ impl Both {
         let timeout = Duration::from_millis(u64::from(choices.byte()));
         let options = SendOptions::new(timeout);
         let token = Some(token);
-        let pending = Pending::new(token, ApiKey::METADATA, 1, correlation, end, &options);
+        let pending = Pending::new(token, ApiKey::METADATA, 1, correlation, end, now, &options);
         let expects_answer = choices.flag();
         self.table.push(pending, expects_answer, now);
         let line = match expects_answer {

@@ -36,6 +36,7 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Step};
 use crate::limits::{FLUSH_TIMEOUT, FRAME_MAX, FRAME_MAX_HANDSHAKE};
+use crate::metrics::{ClientMetrics, count};
 use crate::random::Random;
 use crate::sasl::{Credentials, Nonces};
 use crate::time::{Duration, Instant};
@@ -57,6 +58,7 @@ pub(crate) struct Effects<'a> {
     pub(crate) reports: &'a mut Vec<Report>,
     pub(crate) random: &'a mut Random,
     pub(crate) nonces: &'a mut Nonces,
+    pub(crate) metrics: &'a mut ClientMetrics,
 }
 
 /// What a connection has to say to the cluster around it.
@@ -149,6 +151,7 @@ impl Connection {
             port,
             addr,
         } = target.clone();
+        count(&mut fx.metrics.connection_creation_total);
         fx.actions
             .push_back(Output::Diagnostic(Diagnostic::Connecting {
                 conn: id,
@@ -216,6 +219,17 @@ impl Connection {
             }
             State::Ready(_)
             | State::Connecting { .. }
+            | State::Handshaking(_)
+            | State::Closing(_)
+            | State::Closed => None,
+        }
+    }
+
+    /// How many requests are not answered; `None` while none can be sent.
+    pub(crate) fn in_flight(&self) -> Option<usize> {
+        match &self.state {
+            State::Ready(ready) => Some(ready.in_flight.len()),
+            State::Connecting { .. }
             | State::Handshaking(_)
             | State::Closing(_)
             | State::Closed => None,
@@ -496,6 +510,8 @@ impl Connection {
                     self.on_session_answer(frame, fx);
                     return;
                 }
+                fx.metrics
+                    .answered(request.api, fx.now.since(request.since));
                 let answer = self.response(&request, frame, fx);
                 fx.reports.push(Report::Ended {
                     token: request.token,
@@ -605,8 +621,10 @@ impl Connection {
             version,
             correlation,
             end,
+            fx.now,
             &handover.options,
         );
+        count(&mut fx.metrics.request_total);
         ready
             .in_flight
             .push(pending, handover.options.expects_answer, fx.now);
@@ -750,9 +768,13 @@ impl Connection {
         if let Some(in_flight) = in_flight {
             self.resolve(in_flight, &why, fx);
         }
+        count(&mut fx.metrics.connection_close_total);
         let error = match why {
             Why::NotNeeded => None,
-            Why::Failed { error, .. } => Some(error),
+            Why::Failed { error, .. } => {
+                count(&mut fx.metrics.connection_failed_total);
+                Some(error)
+            }
         };
         let Target { peer, group, .. } = self.target;
         fx.actions
@@ -837,6 +859,7 @@ impl Connection {
                     }
                     Why::Failed { error, .. } => (error.clone(), FailureCause::Disconnected),
                 };
+                count(&mut fx.metrics.request_failed_total);
                 Answer::Failed(RequestError {
                     error,
                     maybe_applied: accepted,

@@ -114,7 +114,7 @@ impl Connection {
                 *awaited = Awaited::Answer { correlation };
                 let end = self.outbound.push(self.id, frame, fx.actions);
                 let options = SendOptions::new(self.setup_timeout);
-                let pending = Pending::new(None, api, version, correlation, end, &options);
+                let pending = Pending::new(None, api, version, correlation, end, fx.now, &options);
                 in_flight.push(pending, true, fx.now);
                 self.correlation();
             }

@@ -11,8 +11,7 @@ use super::lent::BatchId;
 use super::partition::Partition;
 use super::role::ConsumerRole;
 use super::types::{
-    Assignment, ConsumerEvent, Explanation, LentBatch, OffsetSpec, RebalanceId, RebalanceListener,
-    Return, Start,
+    Assignment, ConsumerEvent, LentBatch, OffsetSpec, RebalanceId, RebalanceListener, Return, Start,
 };
 use crate::budget::Category;
 use crate::client::Client;
@@ -21,6 +20,8 @@ use crate::config::ConsumerConfig;
 use crate::engine::{Engine, Input, OpId, Output, RawRequest, TopicPartition};
 use crate::error::Error;
 use crate::group::OffsetAndMetadata;
+use crate::metrics::ConsumerMetrics;
+use crate::status::{Explanation, Status};
 use crate::time::{Instant, UnixMillis};
 
 /// A consumer as a pure state machine.
@@ -187,6 +188,19 @@ impl ConsumerEngine {
             Ok(partition) => Ok(self.client.role.explain(partition)),
             Err(error) => self.client.role.explain_unassigned(topic).ok_or(error),
         }
+    }
+
+    /// What was counted until now, and how things stand. It changes nothing, and costs nothing while nobody asks.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.client.role.metrics(&self.client.cluster)
+    }
+
+    /// How everything stands: brokers and their sockets, the group, each partition and why it does what it does, memory.
+    /// Printed, it fits a terminal. It changes nothing.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Status {
+        self.client.role.status(&self.client.cluster, now)
     }
 
     fn find(&self, topic: &str, partition: i32) -> Result<&Partition, Error> {

@@ -12,10 +12,10 @@ use super::rebalance::Rebalance;
 use super::role::ConsumerRole;
 use super::subscription::Presence;
 use super::supply::Hand;
-use super::types::{Explanation, PartitionStatus};
 use crate::config::IsolationLevel;
 use crate::error::Error;
 use crate::group::Group;
+use crate::status::{Explanation, PartitionStatus};
 use crate::time::Instant;
 
 /// What is behind a status.

@@ -4,6 +4,7 @@
 
 use super::fetched::too_large;
 use super::lent::Lent;
+use super::metrics::records_in;
 use super::partition::{Before, Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Reader};
 use super::supply::{Compressed, Hand, Head, Point};
@@ -71,6 +72,8 @@ impl ConsumerRole {
             allowance,
             reserved,
             start: position.offset,
+            records: records_in(&bytes),
+            size: bytes.len(),
         });
         let batch = LentBatch {
             id,
@@ -180,6 +183,7 @@ impl ConsumerRole {
             // What was exhausted after its last record has nothing left to be lent again for.
             ReturnEnd::Read | ReturnEnd::Abandoned | ReturnEnd::Exhausted { .. } => {
                 partition.least_allowance = 0;
+                self.metrics.count_batch(lent.records, lent.size);
                 match partition
                     .supply
                     .finish(position, self.settings.check_crcs, &mut self.dropped)

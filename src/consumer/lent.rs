@@ -52,6 +52,9 @@ pub(crate) struct Lent {
     pub(crate) reserved: usize,
     /// The first offset that was wanted of it.
     pub(crate) start: i64,
+    /// How many records and bytes it has, with those before `start`.
+    pub(crate) records: u64,
+    pub(crate) size: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +145,8 @@ mod tests {
     fn a_batch_returned_twice_and_one_never_lent_are_noticed() {
         let mut frames = Frames::new();
         let lent = Lent {
+            records: 1,
+            size: 70,
             partition: 3,
             version: 1,
             frame: frames.insert(()),

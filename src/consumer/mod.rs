@@ -20,6 +20,7 @@ mod leaders;
 mod lent;
 mod lookup;
 mod membership;
+mod metrics;
 mod operations;
 mod partition;
 mod rebalance;
@@ -29,6 +30,7 @@ mod role;
 mod session;
 #[cfg(any(test, feature = "models"))]
 mod session_model;
+mod status;
 mod subscription;
 mod supply;
 #[cfg(test)]
@@ -41,9 +43,9 @@ pub use lent::BatchId;
 #[cfg(any(test, feature = "models"))]
 pub(crate) use session_model::hold as hold_fetch_session;
 pub use types::{
-    Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, Explanation, FoundOffsets,
-    LentBatch, OffsetAndTimestamp, OffsetSpec, PartitionStatus, RebalanceId, RebalanceKind,
-    RebalanceListener, RebalanceReport, ResetReason, Return, ReturnEnd, Start,
+    Assignment, ConsumerCloseReport, ConsumerEvent, Corruption, FoundOffsets, LentBatch,
+    OffsetAndTimestamp, OffsetSpec, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport,
+    ResetReason, Return, ReturnEnd, Start,
 };
 
 use crate::engine::TopicHandle;

@@ -375,7 +375,13 @@ impl ConsumerRole {
     /// What was assigned has been taken on.
     fn share_taken(&mut self, released: bool, cx: &mut Cx<'_>) {
         if let Some(course) = self.course.take() {
-            cx.emit(ConsumerEvent::Rebalanced(course.report(cx.now())));
+            let report = course.report(cx.now());
+            let took = (report.preparing)
+                .saturating_add(report.joining)
+                .saturating_add(report.taking);
+            self.metrics.rebalance_total = self.metrics.rebalance_total.saturating_add(1);
+            self.metrics.rebalance_latency.record(took);
+            cx.emit(ConsumerEvent::Rebalanced(report));
         }
         let held = self.assignment();
         if let Some(group) = &mut self.group {

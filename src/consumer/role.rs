@@ -28,6 +28,7 @@ use crate::engine::{ConnectionGroup, Diagnostic, JobId, JobResult, NodeId, OpId,
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::group::{self, Group, MemberSettings};
+use crate::metrics::ConsumerMetrics;
 use crate::random::{Backoff, Random, Stream};
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
@@ -153,6 +154,7 @@ pub(crate) struct ConsumerRole {
     pub(super) brokers: Brokers,
     pub(super) frames: Frames<Held>,
     pub(super) lent: LentTable,
+    pub(super) metrics: ConsumerMetrics,
     /// The slots of the partitions of which a batch can be lent, the next one first.
     pub(super) ready: VecDeque<u32>,
     pub(super) reader: Reader,
@@ -215,6 +217,7 @@ impl ConsumerRole {
             brokers: Brokers::new(FRAME_BYTES.min(config.fetch_max_bytes)),
             frames: Frames::new(),
             lent: LentTable::new(),
+            metrics: ConsumerMetrics::default(),
             ready: VecDeque::new(),
             reader: Reader::Waiting,
             starving: Vec::new(),

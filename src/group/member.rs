@@ -174,12 +174,12 @@ impl Member {
         either!(&self.by, state => !matches!(state, Undecided::Wanted(_)), member => member.is_outside())
     }
 
-    pub(super) const fn is_leaving(&self) -> bool {
+    pub(crate) const fn is_leaving(&self) -> bool {
         either!(&self.by, _ => false, member => member.is_leaving())
     }
 
     /// Whether a generation is being made: a commit of the one before has to wait for it.
-    pub(super) fn is_between_generations(&self) -> bool {
+    pub(crate) fn is_between_generations(&self) -> bool {
         match &self.by {
             By::Undecided(_) | By::Consumer(_) => false,
             By::Classic(member) => member.is_between_generations(),

@@ -97,6 +97,11 @@ impl Group {
         }
     }
 
+    /// `group.id`.
+    pub(crate) fn id(&self) -> &str {
+        self.coordinator.group()
+    }
+
     /// The membership.
     pub(crate) const fn member(&self) -> &Member {
         &self.member

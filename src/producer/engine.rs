@@ -13,7 +13,9 @@ use crate::cluster::Settings;
 use crate::config::ProducerConfig;
 use crate::engine::{Engine, Input, OpId, Output, RawRequest, TopicHandle};
 use crate::error::Error;
+use crate::metrics::ProducerMetrics;
 use crate::record::RecordRef;
+use crate::status::Status;
 use crate::time::{Instant, UnixMillis};
 
 /// A producer as a pure state machine.
@@ -72,6 +74,19 @@ impl ProducerEngine {
     #[must_use]
     pub fn memory_free(&self, category: Category) -> usize {
         self.client.cluster.memory_free(category)
+    }
+
+    /// What was counted until now, and how things stand. It changes nothing, and costs nothing while nobody asks.
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.client.role.metrics(&self.client.cluster)
+    }
+
+    /// How everything stands: brokers and their sockets, each partition that has records without an outcome and what they
+    /// wait for, memory. Printed, it fits a terminal. It changes nothing.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Status {
+        self.client.role.status(&self.client.cluster, now)
     }
 
     /// Accepts records: the longest prefix that goes to one partition and for which there is memory, at least one.

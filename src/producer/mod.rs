@@ -9,6 +9,7 @@ mod command;
 mod compress;
 mod engine;
 mod identity;
+mod metrics;
 mod operation;
 mod outcome;
 mod partition;
@@ -19,6 +20,7 @@ mod sender;
 mod sequence;
 #[cfg(any(test, feature = "models"))]
 mod sequence_model;
+mod status;
 mod verdict;
 
 #[cfg(test)]

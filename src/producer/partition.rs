@@ -100,7 +100,13 @@ pub(crate) enum Waits {
 #[derive(Debug)]
 pub(crate) enum Drained {
     /// A batch to be sent; it counts as in flight from now on.
-    Batch { first_ticket: u64, bytes: Bytes },
+    Batch {
+        first_ticket: u64,
+        bytes: Bytes,
+        records: u64,
+        /// Whether it was in a request before.
+        again: bool,
+    },
     /// The batch that begins with this ticket is due, and is to be compressed first.
     Compress(u64),
     /// Nothing, for this reason.
@@ -163,6 +169,17 @@ impl Partition {
     /// Whether every record has its outcome and no memory is held.
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_none() && self.batches.is_empty() && self.lost.is_empty()
+    }
+
+    /// The oldest batch.
+    pub(crate) fn oldest(&self) -> Option<&Head> {
+        let oldest = self.batches.front().map(|batch| &batch.head);
+        oldest.or(self.open.as_ref().map(|open| &open.head))
+    }
+
+    /// Why the last attempt with the oldest batch failed, if it did.
+    pub(crate) fn last_error(&self) -> Option<&Error> {
+        self.batches.front().and_then(Batch::last_error)
     }
 
     /// How many batches have no outcome yet.
@@ -318,9 +335,8 @@ impl Partition {
 
     /// When something is due here without anybody else's doing, and what.
     pub(crate) fn deadline(&self, now: Instant, rules: &Rules) -> Option<(Instant, &'static str)> {
-        let oldest = self.batches.front().map(|batch| &batch.head);
-        let expiry = oldest
-            .or(self.open.as_ref().map(|open| &open.head))
+        let expiry = self
+            .oldest()
             .map(|head| (head.deadline(rules.delivery_timeout), "delivery timeout"));
         let wait = match self.waits(now, rules) {
             Some(Waits::Linger(due)) => Some((due, "linger")),
@@ -375,6 +391,8 @@ impl Partition {
                 }
             }
         }
+        let again = matches!(batch.stage, Stage::Sealed(_));
+        let records = u64::try_from(batch.count).unwrap_or(0);
         let batch = seal(batch, anew);
         let bytes = match &batch.stage {
             Stage::Sealed(sealed) => sealed.bytes.clone(),
@@ -384,6 +402,8 @@ impl Partition {
         Drained::Batch {
             first_ticket,
             bytes,
+            records,
+            again,
         }
     }
 

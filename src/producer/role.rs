@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::command::{BlockedOn, ProducerEvent};
 use super::identity::ProducerId;
+use super::metrics::count_outcome;
 use super::operation::{Life, Operations};
 use super::outcome::Outcome;
 use super::partition::{Effects, Partition, Rules};
@@ -18,6 +19,7 @@ use crate::collections::VecMap;
 use crate::config::{Acks, ProducerConfig};
 use crate::engine::{ConnectionGroup, JobId, JobResult, NodeId, TopicHandle};
 use crate::error::Error;
+use crate::metrics::ProducerMetrics;
 use crate::random::{Backoff, Random, Stream};
 use crate::time::{Duration, Instant};
 use crate::timer::{RoleTimer, TimerId};
@@ -84,6 +86,7 @@ pub(crate) struct Producer {
     pub(super) memory_awaited: bool,
     /// Brokers that may be able to take something, until the end of this step.
     pub(super) touched: Vec<NodeId>,
+    pub(super) metrics: ProducerMetrics,
     problem: Option<(Error, Instant)>,
 }
 
@@ -124,6 +127,10 @@ impl Producer {
             next_order: 0,
             memory_awaited: false,
             touched: Vec::new(),
+            metrics: ProducerMetrics {
+                buffer_total_bytes: config.buffer_memory as u64,
+                ..ProducerMetrics::default()
+            },
             problem: None,
         }
     }
@@ -237,6 +244,7 @@ impl Producer {
         };
         let (topic, partition) = (slot.topic, slot.index);
         for (tickets, outcome) in self.effects.outcomes.drain() {
+            count_outcome(&mut self.metrics, &tickets, &outcome);
             let outcome = match outcome {
                 Outcome::Rejected(error) => Outcome::Rejected(place(error, topic, partition, cx)),
                 Outcome::Unknown(error) => Outcome::Unknown(place(error, topic, partition, cx)),

@@ -187,15 +187,18 @@ impl Producer {
             Drained::Batch {
                 first_ticket,
                 bytes,
-            } => Some((
-                Entry {
+                records,
+                again,
+            } => {
+                self.count_batch(records, bytes.len(), again);
+                let entry = Entry {
                     topic,
                     index,
                     slot: id,
                     first_ticket,
-                },
-                bytes,
-            )),
+                };
+                Some((entry, bytes))
+            }
             Drained::Compress(first_ticket) => {
                 self.compress(id, first_ticket, cx);
                 None

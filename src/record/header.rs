@@ -61,6 +61,12 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
+    /// The header of a batch in today's format, without judging it.
+    pub(crate) fn of_v2(batch: &[u8]) -> Option<Self> {
+        let header = Self::read(batch.first_chunk()?);
+        (header.magic == MAGIC).then_some(header)
+    }
+
     /// Reads the fields, without judging them.
     pub(super) fn read(bytes: &[u8; BATCH_HEADER_SIZE]) -> Self {
         Self {

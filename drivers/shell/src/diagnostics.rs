@@ -2,6 +2,7 @@
 //!
 //! Must only be called while the lock is open: a layer may log to Kafka through this very client.
 
+use klamm::config::IgnoredSetting;
 use klamm::{Diagnostic, Error};
 
 /// Whether anybody is told: without the feature `tracing` diagnostics are dropped where they appear.
@@ -45,6 +46,14 @@ pub(crate) fn trouble(error: &Error) {
     tracing::warn!(%error, "trouble");
     #[cfg(not(feature = "tracing"))]
     let _ = error;
+}
+
+/// Tells that a setting does nothing.
+pub(crate) fn ignored(setting: &IgnoredSetting) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(%setting, "setting ignored");
+    #[cfg(not(feature = "tracing"))]
+    let _ = setting;
 }
 
 /// Tells that a recording could not be written.

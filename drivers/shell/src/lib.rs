@@ -35,7 +35,11 @@ pub use rustls;
 #[doc(no_inline)]
 pub use klamm::config::{ConsumerConfig, ProducerConfig};
 #[doc(no_inline)]
+pub use klamm::metrics::{ConsumerMetrics, Histogram, Metric, MetricValue, ProducerMetrics};
+#[doc(no_inline)]
 pub use klamm::record::{Header, HeaderRef, Headers, RecordRef};
+#[doc(no_inline)]
+pub use klamm::status::Status;
 #[doc(no_inline)]
 pub use klamm::{
     Assignment, CloseReport, CommitOutcome, CommitOutcomes, CommittedOffsets, ConsumerCloseReport,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use klamm::config::{CommonConfig, EffectiveSetting};
+use klamm::config::{CommonConfig, EffectiveSetting, IgnoredSetting};
 use klamm::recording::{Header, Recordable};
 use klamm::{Error, ErrorKind, Instant, UnixMillis};
 
@@ -25,6 +25,7 @@ pub(crate) fn start<R: Role>(
     config: &CommonConfig,
     options: Options,
     settings: impl FnOnce() -> Vec<EffectiveSetting>,
+    ignored: &[IgnoredSetting],
     make: impl FnOnce([u8; 32], Instant, UnixMillis) -> Result<R::Engine, Error>,
 ) -> Result<Arc<Shared<R>>, Error> {
     #[cfg(feature = "tls")]
@@ -59,6 +60,7 @@ pub(crate) fn start<R: Role>(
             (Some(sink), Some(Recorder::new(header.to_bytes())))
         }
     };
+    ignored.iter().for_each(crate::diagnostics::ignored);
     let state = State::new(engine, role, recorder);
     let shared = Shared::new(state, Clocks::of(&runtime), sink);
     Driver::start(runtime, Arc::clone(&shared), security);

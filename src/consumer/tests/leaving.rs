@@ -224,7 +224,7 @@ fn who_does_not_come_for_its_records_leaves_the_group_until_it_reads_again() {
     assert!(!world.has_asked(ApiKey::JOIN_GROUP));
     assert_eq!(
         world.consumer.explain(T, 0).unwrap().status,
-        crate::consumer::PartitionStatus::AwaitingGroup
+        crate::status::PartitionStatus::AwaitingGroup
     );
     assert!(world.lend().is_none());
     world.joined(2, &[0]);

@@ -6,6 +6,7 @@ mod chaos;
 mod committed;
 mod epochs;
 mod harness;
+mod insight;
 mod joined;
 mod leaving;
 mod membership;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod engine;
+mod insight;
 mod model;
 mod operations;
 mod partition;

@@ -104,6 +104,7 @@ impl Desk {
             Drained::Batch {
                 first_ticket,
                 bytes,
+                ..
             } => Ok((first_ticket, bytes)),
             Drained::Nothing(waits) => Err(waits),
             Drained::Compress(_) => panic!("compression is off"),

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use klamm::config::ConsumerConfig;
+use klamm::metrics::ConsumerMetrics;
+use klamm::status::Status;
 use klamm::{
     Assignment, ConsumerCloseReport, ConsumerCommand, ConsumerEngine, Duration, Error, ErrorKind,
     Explanation, FoundOffsets, Instant, OffsetSpec, RawRequest, RawResponse, Start, TopicPartition,
@@ -102,6 +104,7 @@ impl Consumer {
             &config.common,
             options,
             || config.effective_config(),
+            config.ignored(),
             |entropy, now, wall| ConsumerEngine::new(config, entropy, now, wall),
         )?;
         Ok(Self {
@@ -208,6 +211,21 @@ impl Consumer {
     /// The partition is not assigned.
     pub fn explain(&self, topic: &str, partition: i32) -> Result<Explanation, Error> {
         self.shared().lock().engine().explain(topic, partition)
+    }
+
+    /// What was counted until now, under Kafka's names where Kafka has one. Nothing is counted for it that is not counted
+    /// anyway: ask as often as you like.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        self.shared().lock().engine().metrics()
+    }
+
+    /// How everything stands: brokers and their sockets, the group, each partition with its lag and why it does what it
+    /// does, memory. Printed, it fits a terminal of 80 columns.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let now = self.shared().now();
+        self.shared().lock().engine().status(now)
     }
 
     /// The positions that the consumer moved by itself since the last time this was asked: by `auto.offset.reset`, or

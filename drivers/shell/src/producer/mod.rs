@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use klamm::config::ProducerConfig;
+use klamm::metrics::ProducerMetrics;
 use klamm::record::{NO_TIMESTAMP, RecordRef};
+use klamm::status::Status;
 use klamm::{
     Category, CloseReport, Duration, Error, ErrorKind, Instant, ProducerCommand, ProducerEngine,
     RawRequest, RawResponse, TopicHandle, UnixMillis,
@@ -100,6 +102,7 @@ impl Producer {
             &config.common,
             options,
             || config.effective_config(),
+            config.ignored(),
             |entropy, now, wall| ProducerEngine::new(config, entropy, now, wall),
         )?;
         let max_block = config.max_block;
@@ -115,6 +118,21 @@ impl Producer {
     pub fn topic(&self, name: &str) -> Result<TopicHandle, Error> {
         self.shared()
             .step(|state, _, now| state.topic(name.into(), now))
+    }
+
+    /// What was counted until now, under Kafka's names where Kafka has one. Nothing is counted for it that is not counted
+    /// anyway: ask as often as you like.
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.shared().lock().engine().metrics()
+    }
+
+    /// How everything stands: brokers and their sockets, each partition that has records without an outcome and what they
+    /// wait for, memory. Printed, it fits a terminal of 80 columns.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let now = self.shared().now();
+        self.shared().lock().engine().status(now)
     }
 
     /// The wall clock that records without a timestamp get, in milliseconds since 1970.

@@ -77,6 +77,30 @@ fn what_is_sent_is_confirmed_and_read_back() {
 }
 
 #[test]
+fn a_client_says_what_it_has_done_and_how_it_stands() {
+    let mut town = Town::new(Network::Kind);
+    let producer = town.producer(&[("client.id", "barnabas")]);
+    write(&mut town, &producer, &["K.", "arrived", "late"]);
+    let metrics = producer.metrics();
+    assert_eq!(
+        (metrics.record_send_total, metrics.record_delivered_total),
+        (3, 3)
+    );
+    assert!(metrics.client.outgoing_byte_total > metrics.batch_byte_total);
+    let status = producer.status().to_string();
+    assert!(status.starts_with("producer barnabas, memory "), "{status}");
+
+    let consumer = town.consumer();
+    from_the_beginning(&consumer);
+    let read = town.block_on(consumer.poll(10, Duration::from_secs(5)));
+    assert_eq!(read.expect("records").len(), 3);
+    assert_eq!(consumer.metrics().records_consumed_total, 3);
+    let status = consumer.status().to_string();
+    assert!(status.contains("group readers: no member"), "{status}");
+    assert!(status.contains("letters-0 "), "{status}");
+}
+
+#[test]
 fn records_are_in_the_log_in_the_order_in_which_they_were_accepted() {
     let mut town = Town::new(Network::Kind);
     let producer = town.producer(&[("batch.size", "200")]);
