@@ -166,7 +166,7 @@ settings! {
         /// By which protocol the consumer is a member of its group. `automatic`: by `consumer` (KIP-848) where the
         /// coordinator has it, else by `classic`; setting `partition.assignment.strategy` to anything but its default means
         /// `classic`, too.
-        "group.protocol" group_protocol: GroupProtocol = GroupProtocol::Classic;
+        "group.protocol" group_protocol: GroupProtocol = GroupProtocol::Automatic;
         /// With the protocol `consumer`: by which of the broker's `group.consumer.assignors` the coordinator is to share the
         /// partitions out (Kafka has `uniform` and `range`). The one that most members name is taken. Empty: its choice.
         "group.remote.assignor" group_remote_assignor: String = String::new(), 0..=LONGEST_TEXT;

@@ -19,6 +19,8 @@ const PARTITIONS: i32 = 4;
 fn server() -> Server {
     let mut config = ClusterConfig::with_nodes(2);
     config.groups.initial_rebalance_delay = Duration::from_millis(10);
+    config.groups.consumer_heartbeat_interval = Duration::from_millis(20);
+    config.groups.consumer_assignment_interval = Duration::ZERO;
     let server = Server::start(config).expect("free ports");
     server
         .with(|cluster| cluster.create_topic(TOPIC, PARTITIONS))
@@ -26,14 +28,29 @@ fn server() -> Server {
     server
 }
 
-fn member(runtime: &impl Runtime, server: &Server, strategy: &str) -> Consumer {
-    let config = ConsumerConfig::from_properties([
-        ("bootstrap.servers", server.bootstrap().as_str()),
+/// How a member takes part, in its settings.
+type Way = &'static [(&'static str, &'static str)];
+const EAGER: Way = &[
+    ("group.protocol", "classic"),
+    ("heartbeat.interval.ms", "20"),
+    ("partition.assignment.strategy", "range"),
+];
+const COOPERATIVE: Way = &[
+    ("group.protocol", "classic"),
+    ("heartbeat.interval.ms", "20"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+];
+/// The coordinator shares out (KIP-848).
+const ASSIGNED: Way = &[("group.protocol", "consumer")];
+
+fn member(runtime: &impl Runtime, server: &Server, way: Way) -> Consumer {
+    let bootstrap = server.bootstrap();
+    let common = [
+        ("bootstrap.servers", bootstrap.as_str()),
         ("group.id", "surveyors"),
         ("auto.offset.reset", "earliest"),
-        ("heartbeat.interval.ms", "20"),
-        ("partition.assignment.strategy", strategy),
-    ]);
+    ];
+    let config = ConsumerConfig::from_properties(common.into_iter().chain(way.iter().copied()));
     let config = config.expect("a valid configuration");
     Consumer::start(&config, runtime.clone()).expect("a valid configuration")
 }
@@ -71,15 +88,15 @@ async fn owns(runtime: &impl Runtime, consumer: &Consumer, count: usize) {
     }
 }
 
-/// Eager and cooperative: half each, and all for the one who stays; what was committed is not read again.
+/// In every way: half each, and all for the one who stays; what was committed is not read again.
 pub async fn members_share_a_topic_and_who_stays_takes_over(runtime: &impl Runtime) {
-    for strategy in ["range", "cooperative-sticky"] {
+    for way in [EAGER, COOPERATIVE, ASSIGNED] {
         let server = server();
         write(runtime, &server, 1).await;
-        let first = member(runtime, &server, strategy);
+        let first = member(runtime, &server, way);
         first.subscribe(&[TOPIC]).expect("subscribed");
         assert_eq!(read(&first, 4).await.len(), 4);
-        let second = member(runtime, &server, strategy);
+        let second = member(runtime, &server, way);
         second.subscribe(&[TOPIC]).expect("subscribed");
         // The first one has dealt with its records: it says so by coming for more.
         let idle = first.poll(1, Duration::from_millis(1)).await;
@@ -104,10 +121,19 @@ pub async fn members_share_a_topic_and_who_stays_takes_over(runtime: &impl Runti
 
 /// A listener commits what it was asked to let go of, and only then has the other member got it.
 pub async fn a_listener_is_awaited_before_partitions_go(runtime: &impl Runtime) {
+    let told = listened(runtime, EAGER).await;
+    assert_eq!(told, ["assigned 4", "revoked 4", "assigned 2", "revoked 2"]);
+    // Where the coordinator shares out, only what moves goes.
+    let told = listened(runtime, ASSIGNED).await;
+    assert_eq!(told, ["assigned 4", "revoked 2", "revoked 2"]);
+}
+
+/// What the listener of a member was told from its first share to its end, while another one came.
+async fn listened(runtime: &impl Runtime, way: Way) -> Vec<String> {
     let server = server();
     write(runtime, &server, 1).await;
     let told = Arc::new(Mutex::new(Vec::new()));
-    let first = member(runtime, &server, "range");
+    let first = member(runtime, &server, way);
     let (log, clock) = (Arc::clone(&told), runtime.clone());
     first
         .subscribe_with(&[TOPIC], move |rebalance| {
@@ -134,15 +160,15 @@ pub async fn a_listener_is_awaited_before_partitions_go(runtime: &impl Runtime) 
         })
         .expect("subscribed");
     read(&first, 4).await;
-    let second = member(runtime, &server, "range");
+    let second = member(runtime, &server, way);
     second.subscribe(&[TOPIC]).expect("subscribed");
     owns(runtime, &second, 2).await;
     owns(runtime, &first, 2).await;
     first.close(Duration::from_secs(10)).await.expect("closed");
-    let told = told.lock().expect("whole").clone();
-    assert_eq!(told, ["assigned 4", "revoked 4", "assigned 2", "revoked 2"]);
     // Everything was committed by the listener: there is nothing left for the other one.
     owns(runtime, &second, 4).await;
     let left = second.poll(1, Duration::from_millis(100)).await;
     assert!(left.expect("no trouble").is_empty());
+    let told = told.lock().expect("whole");
+    told.clone()
 }

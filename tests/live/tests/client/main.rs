@@ -6,6 +6,8 @@ mod codecs;
 mod commits;
 mod common;
 mod connections;
+mod consumer_protocol;
 mod damage;
 mod groups;
+mod members;
 mod recreated;
