@@ -19,7 +19,7 @@ use core::fmt;
 
 pub use bytes::{Decoder, Encoder};
 pub use input::{get_input, put_input};
-pub use output::{describe_output, put_output};
+pub use output::{RecordedOutput, describe_output, get_output, put_output};
 
 use crate::engine::Engine;
 use crate::time::{Instant, UnixMillis};

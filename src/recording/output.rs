@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use super::input::put_address;
 use super::{Decoder, Encoder, Recordable, RecordingError, TAG_OUTPUT};
-use crate::engine::{CloseMode, Job, Output};
+use crate::engine::{CloseMode, ConnectionId, Job, Output};
+use crate::time::Instant;
 use crate::wire::ApiKey;
 
 const RESOLVE: u8 = 1;
@@ -121,38 +122,115 @@ fn encode_job(job: &Job, out: &mut Encoder<'_>) {
     }
 }
 
+/// What a recorded output is, as far as a recording says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedOutput<'a> {
+    /// [`Output::Resolve`].
+    Resolve {
+        /// The name.
+        host: &'a str,
+        /// The port.
+        port: i32,
+    },
+    /// [`Output::Open`].
+    Open {
+        /// The incarnation.
+        conn: ConnectionId,
+        /// Whom it is for, as `Debug` writes a [`Peer`](crate::Peer).
+        peer: &'a str,
+        /// Its group, as `Debug` writes a [`ConnectionGroup`](crate::ConnectionGroup).
+        group: &'a str,
+        /// The name.
+        host: &'a str,
+        /// The port.
+        port: i32,
+    },
+    /// [`Output::Write`].
+    Write {
+        /// On which incarnation.
+        conn: ConnectionId,
+        /// The bytes, with asterisks for secrets.
+        data: &'a [u8],
+    },
+    /// [`Output::Close`].
+    Close {
+        /// Which incarnation.
+        conn: ConnectionId,
+    },
+    /// [`Output::Work`].
+    Work {
+        /// Its number.
+        id: u64,
+    },
+    /// [`Output::Event`], as `Debug` writes it.
+    Event(&'a str),
+    /// [`Output::Diagnostic`], as `Debug` writes it.
+    Diagnostic(&'a str),
+    /// [`Output::Idle`], with the time and the reason of the next wake.
+    Idle(Option<(Instant, &'a str)>),
+}
+
+/// Reads a recorded output.
+///
+/// # Errors
+/// The bytes are not one.
+pub fn get_output(encoded: &[u8]) -> Result<RecordedOutput<'_>, RecordingError> {
+    let mut from = Decoder::new(encoded);
+    Ok(match from.get_u8()? {
+        RESOLVE => {
+            let _ = from.get_u64()?;
+            RecordedOutput::Resolve {
+                host: from.get_str()?,
+                port: from.get_i32()?,
+            }
+        }
+        OPEN => RecordedOutput::Open {
+            conn: ConnectionId(from.get_u64()?),
+            peer: from.get_str()?,
+            group: from.get_str()?,
+            host: from.get_str()?,
+            port: from.get_i32()?,
+        },
+        WRITE => RecordedOutput::Write {
+            conn: ConnectionId(from.get_u64()?),
+            data: from.get_bytes()?,
+        },
+        CLOSE => RecordedOutput::Close {
+            conn: ConnectionId(from.get_u64()?),
+        },
+        WORK => RecordedOutput::Work {
+            id: from.get_u64()?,
+        },
+        EVENT => RecordedOutput::Event(from.get_str()?),
+        DIAGNOSTIC => RecordedOutput::Diagnostic(from.get_str()?),
+        IDLE => RecordedOutput::Idle(
+            from.get_option(|from| Ok((from.get_instant()?, from.get_str()?)))?,
+        ),
+        _ => return Err(from.error("a kind of output")),
+    })
+}
+
 /// What a recorded output is, for people.
 #[must_use]
 pub fn describe_output(encoded: &[u8]) -> String {
-    describe(encoded).unwrap_or_else(|error| alloc::format!("{error}"))
-}
-
-fn describe(encoded: &[u8]) -> Result<String, RecordingError> {
-    let mut from = Decoder::new(encoded);
-    let tag = from.get_u8()?;
-    Ok(match tag {
-        RESOLVE => {
-            let _ = from.get_u64()?;
-            alloc::format!("Resolve {}:{}", from.get_str()?, from.get_i32()?)
+    match get_output(encoded) {
+        Ok(RecordedOutput::Resolve { host, port }) => alloc::format!("Resolve {host}:{port}"),
+        Ok(RecordedOutput::Open {
+            conn,
+            peer,
+            group,
+            host,
+            port,
+        }) => alloc::format!("Open {conn} to {peer} {group} at {host}:{port}"),
+        Ok(RecordedOutput::Write { conn, data }) => {
+            alloc::format!("Write of {} bytes on {conn}", data.len())
         }
-        OPEN => {
-            let conn = from.get_u64()?;
-            let (peer, group) = (from.get_str()?, from.get_str()?);
-            let (host, port) = (from.get_str()?, from.get_i32()?);
-            alloc::format!("Open c{conn} to {peer} {group} at {host}:{port}")
-        }
-        WRITE => {
-            let conn = from.get_u64()?;
-            alloc::format!("Write of {} bytes on c{conn}", from.get_bytes()?.len())
-        }
-        CLOSE => alloc::format!("Close of c{}", from.get_u64()?),
-        WORK => alloc::format!("Work {}", from.get_u64()?),
-        EVENT => alloc::format!("an event: {}", String::from_utf8_lossy(encoded)),
-        DIAGNOSTIC => alloc::format!("a diagnostic: {}", from.get_str()?),
-        IDLE => match from.get_option(|from| Ok((from.get_instant()?, from.get_str()?)))? {
-            Some((at, why)) => alloc::format!("Idle until {at} ({why})"),
-            None => String::from("Idle until an input"),
-        },
-        _ => return Err(from.error("a kind of output")),
-    })
+        Ok(RecordedOutput::Close { conn }) => alloc::format!("Close of {conn}"),
+        Ok(RecordedOutput::Work { id }) => alloc::format!("Work {id}"),
+        Ok(RecordedOutput::Event(event)) => alloc::format!("an event: {event}"),
+        Ok(RecordedOutput::Diagnostic(diagnostic)) => alloc::format!("a diagnostic: {diagnostic}"),
+        Ok(RecordedOutput::Idle(Some((at, why)))) => alloc::format!("Idle until {at} ({why})"),
+        Ok(RecordedOutput::Idle(None)) => String::from("Idle until an input"),
+        Err(error) => alloc::format!("{error}"),
+    }
 }
