@@ -18,7 +18,7 @@ use klamm::record::{NO_TIMESTAMP, RecordRef};
 use klamm::status::Status;
 use klamm::{
     Category, CloseReport, Duration, Error, ErrorKind, Instant, ProducerCommand, ProducerEngine,
-    RawRequest, RawResponse, TopicHandle, UnixMillis,
+    RawRequest, RawResponse, TopicHandle, TopicStatus, UnixMillis,
 };
 
 use self::delivery::Part;
@@ -118,6 +118,16 @@ impl Producer {
     pub fn topic(&self, name: &str) -> Result<TopicHandle, Error> {
         self.shared()
             .step(|state, _, now| state.topic(name.into(), now))
+    }
+
+    /// How many partitions a topic has, for whoever chooses among them ([`NewRecord::partition`]); `None` while that is
+    /// not known. A topic that was sent to, or asked for by [`topic`](Self::topic), is known soon after.
+    #[must_use]
+    pub fn partitions(&self, topic: TopicHandle) -> Option<i32> {
+        match self.shared().lock().engine().topic_status(topic) {
+            TopicStatus::Known { partitions } => Some(partitions),
+            TopicStatus::Asked | TopicStatus::Failed(_) => None,
+        }
     }
 
     /// What was counted until now, under Kafka's names where Kafka has one. Nothing is counted for it that is not counted
