@@ -33,6 +33,7 @@ mod secret;
 pub mod status;
 mod time;
 mod timer;
+mod topic_pattern;
 
 /// The Kafka protocol's encodings; public, but outside semver.
 #[cfg(feature = "messages")]
@@ -82,6 +83,7 @@ pub use sasl::{SaslMechanism, ScramHash, ScramProofs};
 pub use secret::Secret;
 pub use status::{Explanation, PartitionStatus};
 pub use time::{Duration, Instant, UnixMillis};
+pub use topic_pattern::{PatternError, TopicPattern};
 pub use wire::{
     ApiKey, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Path, Segments, Str, Uuid,
     VersionRange,

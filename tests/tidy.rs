@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("collections", &[]),
     ("random", &["time"]),
     ("error", &["error_code", "time"]),
+    ("topic_pattern", &["error"]),
     // The bytes.
     ("wire", &["secret"]),
     ("messages", &["wire"]),
@@ -173,6 +174,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "status",
             "time",
             "timer",
+            "topic_pattern",
             "wire",
         ],
     ),

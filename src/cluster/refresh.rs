@@ -3,6 +3,7 @@
 //! Must not know what anybody does with a topic.
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::metadata::{Metadata, TopicState};
@@ -10,16 +11,18 @@ use super::request::{Owner, Route};
 use super::slot::{Location, SlotKey};
 use super::{Cluster, ClusterEvent, Life, Queued, Timer};
 use crate::budget::Category;
-use crate::collections::VecMap;
+use crate::collections::{VecMap, sorted};
 use crate::connection::{Answer, FailureCause, Response, SendOptions, Token};
 use crate::engine::{Diagnostic, Host, NodeId, Output, Peer, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::limits::{BROKERS_MAX, PARTITIONS_MAX, REBOOTSTRAP_AFTER};
-use crate::messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use crate::messages::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
+};
 use crate::time::Instant;
 use crate::timer::TimerId;
-use crate::wire::Uuid;
+use crate::wire::{Str, Uuid};
 
 /// What is going on.
 #[derive(Debug)]
@@ -32,9 +35,27 @@ enum Phase {
     Asking {
         token: Token,
         asked: Vec<TopicHandle>,
-        /// Whether it asked for all wanted topics: only then is everything as fresh as the answer.
-        full: bool,
+        scope: Scope,
     },
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Some topics.
+    Some,
+    /// All that are wanted: everything is as fresh as the answer.
+    Wanted,
+    /// All that there are, the wanted ones among them.
+    All,
+}
+
+/// The topics that there are, as far as somebody wants to know.
+#[derive(Debug)]
+enum Listing {
+    Unwanted,
+    Awaited,
+    Known { names: Vec<Arc<str>>, edition: u64 },
 }
 
 /// When metadata is asked for.
@@ -51,6 +72,7 @@ pub(super) struct Refresh {
     new_ids: bool,
     /// Whether the last question was about these: names and ids cannot be asked for at once, and take turns.
     asked_ids: bool,
+    listing: Listing,
     /// Questions in a row that brought no answer.
     failures: u32,
     /// Answers in a row that brought nothing new.
@@ -71,6 +93,7 @@ impl Refresh {
             ids: VecMap::new(),
             new_ids: false,
             asked_ids: false,
+            listing: Listing::Unwanted,
             failures: 0,
             equivalents: 0,
             not_before: Instant::START,
@@ -121,6 +144,33 @@ impl Cluster {
         self.refresh.ids = ids.into_iter().map(|id| (id, ())).collect();
     }
 
+    /// Whether all topics are to be asked for, by every question from now on.
+    pub(crate) fn list_topics(&mut self, wanted: bool) {
+        match (wanted, &self.refresh.listing) {
+            (true, Listing::Unwanted) => {
+                self.refresh.listing = Listing::Awaited;
+                self.refresh_metadata();
+            }
+            (false, _) => self.refresh.listing = Listing::Unwanted,
+            (true, Listing::Awaited | Listing::Known { .. }) => {}
+        }
+    }
+
+    /// The names of all topics but the internal ones, in order, and a number that grows when they change.
+    pub(crate) fn listed_topics(&self) -> Option<(u64, &[Arc<str>])> {
+        match &self.refresh.listing {
+            Listing::Known { names, edition } => Some((*edition, names)),
+            Listing::Unwanted | Listing::Awaited => None,
+        }
+    }
+
+    fn full_scope(&self) -> Scope {
+        match self.refresh.listing {
+            Listing::Unwanted => Scope::Wanted,
+            Listing::Awaited | Listing::Known { .. } => Scope::All,
+        }
+    }
+
     /// What is known is stale. How often brokers are asked is limited here.
     pub(crate) fn refresh_metadata(&mut self) {
         // A question that has not been sent yet will be answered with what is true then.
@@ -129,7 +179,9 @@ impl Cluster {
 
     fn is_about_to_ask(&self) -> bool {
         match &self.refresh.phase {
-            Phase::Asking { token, full, .. } => *full && !self.is_sent(*token),
+            Phase::Asking { token, scope, .. } => {
+                *scope == self.full_scope() && !self.is_sent(*token)
+            }
             Phase::Quiet | Phase::Waiting { .. } => false,
         }
     }
@@ -154,14 +206,17 @@ impl Cluster {
         }
         if !self.refresh.new_topics.is_empty() {
             let partial = self.metadata.has_brokers() && self.refresh.age_timer.is_some();
-            self.ask(!partial);
+            self.ask(match partial {
+                true => Scope::Some,
+                false => self.full_scope(),
+            });
         } else if self.refresh.new_ids {
             self.ask_ids();
         } else if self.refresh.wanted || !self.refresh.ids.is_empty() {
             if self.refresh.not_before <= self.now {
                 match self.refresh.is_turn_of_ids() {
                     true => self.ask_ids(),
-                    false => self.ask(true),
+                    false => self.ask(self.full_scope()),
                 }
             } else if matches!(self.refresh.phase, Phase::Quiet) {
                 let timer = self.timers.arm(self.refresh.not_before, Timer::Metadata);
@@ -170,10 +225,10 @@ impl Cluster {
         }
     }
 
-    fn ask(&mut self, full: bool) {
+    fn ask(&mut self, scope: Scope) {
         self.quiet();
         let new = core::mem::take(&mut self.refresh.new_topics);
-        let chosen = |handle: &TopicHandle| full || new.contains_key(handle);
+        let chosen = |handle: &TopicHandle| scope != Scope::Some || new.contains_key(handle);
         let (asked, topics): (Vec<TopicHandle>, Vec<MetadataRequestTopic>) = self
             .metadata
             .wanted()
@@ -189,11 +244,10 @@ impl Cluster {
                 )
             })
             .unzip();
-        if full {
-            self.refresh.wanted = false;
-        }
+        let topics = (scope != Scope::All).then_some(topics);
+        self.refresh.wanted &= scope == Scope::Some;
         self.refresh.asked_ids = false;
-        self.send_question(topics, asked, full);
+        self.send_question(topics, asked, scope);
     }
 
     fn ask_ids(&mut self) {
@@ -205,23 +259,27 @@ impl Cluster {
             name: None,
         };
         let topics = self.refresh.ids.keys().map(topic).collect();
-        self.send_question(topics, Vec::new(), false);
+        self.send_question(Some(topics), Vec::new(), Scope::Some);
     }
 
     fn send_question(
         &mut self,
-        topics: Vec<MetadataRequestTopic>,
+        topics: Option<Vec<MetadataRequestTopic>>,
         asked: Vec<TopicHandle>,
-        full: bool,
+        scope: Scope,
     ) {
         let request = MetadataRequest {
-            topics: Some(topics),
+            topics,
             allow_auto_topic_creation: self.settings.allow_auto_create_topics,
             ..Default::default()
         };
         let options = SendOptions::new(self.settings.request_timeout);
         let token = self.send_as(Owner::Metadata, request, Route::Any, options);
-        self.refresh.phase = Phase::Asking { token, asked, full };
+        self.refresh.phase = Phase::Asking {
+            token,
+            asked,
+            scope,
+        };
     }
 
     fn quiet(&mut self) {
@@ -247,12 +305,12 @@ impl Cluster {
 
     /// An answer to the cluster's own question.
     pub(super) fn on_metadata_answer(&mut self, token: Token, answer: Answer) {
-        let (asked, full) = match core::mem::replace(&mut self.refresh.phase, Phase::Quiet) {
+        let (asked, scope) = match core::mem::replace(&mut self.refresh.phase, Phase::Quiet) {
             Phase::Asking {
                 token: own,
                 asked,
-                full,
-            } if own == token => (asked, full),
+                scope,
+            } if own == token => (asked, scope),
             other @ (Phase::Quiet | Phase::Waiting { .. } | Phase::Asking { .. }) => {
                 self.refresh.phase = other;
                 self.drop_answer(answer);
@@ -260,8 +318,8 @@ impl Cluster {
             }
         };
         match answer {
-            Answer::Response(response) => match self.take_in(response, &asked) {
-                Ok(complete) => self.refreshed(full, complete),
+            Answer::Response(response) => match self.take_in(response, &asked, scope) {
+                Ok(complete) => self.refreshed(scope != Scope::Some, complete),
                 Err(error) => self.refresh_failed(Some(error)),
             },
             Answer::Sent => debug_assert!(false, "metadata is always answered"),
@@ -274,10 +332,15 @@ impl Cluster {
     }
 
     /// Says whether all that was asked for is known now.
-    fn take_in(&mut self, response: Response, asked: &[TopicHandle]) -> Result<bool, Error> {
+    fn take_in(
+        &mut self,
+        response: Response,
+        asked: &[TopicHandle],
+        scope: Scope,
+    ) -> Result<bool, Error> {
         let version = response.version;
         let node = response.node;
-        let (response, held) = self.decode::<MetadataRequest>(response)?;
+        let (mut response, held) = self.decode::<MetadataRequest>(response)?;
         self.throttle(&held, response.throttle_time_ms);
         let at = |error: Error| match node {
             Some(node) => error.at_broker(Peer::Broker(node)).in_step(Step::Metadata),
@@ -285,6 +348,9 @@ impl Cluster {
         };
         let checked = self.check(&response).map_err(at);
         let change = checked.map(|()| {
+            if scope == Scope::All {
+                self.take_listing(&mut response, asked);
+            }
             self.name_ids(&response);
             let change = self.metadata.apply(&response, version, asked, self.now);
             self.relocate_brokers();
@@ -306,6 +372,47 @@ impl Cluster {
             }));
         self.events.push_back(Queued::Event(ClusterEvent::Metadata));
         Ok(!change.incomplete)
+    }
+
+    /// An answer about all topics: what it does not name does not exist.
+    fn take_listing(&mut self, response: &mut MetadataResponse, asked: &[TopicHandle]) {
+        let named = |topic: &MetadataResponseTopic| {
+            let name = topic.name.as_ref()?;
+            Some((Arc::from(name.as_str()), topic.is_internal))
+        };
+        let all: Vec<(Arc<str>, bool)> = response.topics.iter().filter_map(named).collect();
+        let all = sorted(all, &Ord::cmp);
+        let is_missing = |name: &Str| {
+            let found = all.binary_search_by(|(own, _)| (**own).cmp(name.as_str()));
+            found.is_err()
+        };
+        let asked = asked.iter().filter_map(|topic| self.metadata.topic(*topic));
+        let missing = asked
+            .map(|topic| &topic.name)
+            .filter(|name| is_missing(name));
+        let missing = missing.map(|name| MetadataResponseTopic {
+            error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0,
+            name: Some(name.clone()),
+            ..MetadataResponseTopic::default()
+        });
+        let missing: Vec<MetadataResponseTopic> = missing.collect();
+        response.topics.extend(missing);
+        let now = all.into_iter().filter(|(_, is_internal)| !is_internal);
+        let now: Vec<Arc<str>> = now.map(|(name, _)| name).collect();
+        match &mut self.refresh.listing {
+            // Nobody wants to know any more.
+            Listing::Unwanted => {}
+            listing @ Listing::Awaited => {
+                *listing = Listing::Known {
+                    names: now,
+                    edition: 0,
+                };
+            }
+            Listing::Known { names, edition } => {
+                *edition = edition.wrapping_add(u64::from(*names != now));
+                *names = now;
+            }
+        }
     }
 
     /// The topics that were asked for by their ids have names from here on.

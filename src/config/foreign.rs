@@ -66,7 +66,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     ),
     row(
         "exclude.internal.topics",
-        NotNeeded("topics are subscribed to by name"),
+        Only(&["true"], "a pattern never matches internal topics"),
     ),
     row("interceptor.classes", EXTENSION),
     row(

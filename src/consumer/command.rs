@@ -24,6 +24,13 @@ pub enum ConsumerCommand<'a> {
         /// Whether rebalances wait for an answer.
         listener: RebalanceListener,
     },
+    /// See [`ConsumerEngine::subscribe_pattern`](super::ConsumerEngine::subscribe_pattern).
+    SubscribePattern {
+        /// What topics match.
+        pattern: &'a str,
+        /// Whether rebalances wait for an answer.
+        listener: RebalanceListener,
+    },
     /// See [`ConsumerEngine::rebalance_done`](super::ConsumerEngine::rebalance_done).
     RebalanceDone {
         /// What the application was asked.

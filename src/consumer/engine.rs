@@ -97,6 +97,26 @@ impl ConsumerEngine {
         })
     }
 
+    /// The same, of all topics that match `pattern`, now and later, but the internal ones. What a pattern may say:
+    /// [`TopicPattern`](crate::TopicPattern). By the consumer protocol the coordinator matches, by the classic one this
+    /// client, every `metadata.max.age.ms`.
+    ///
+    /// # Errors
+    /// The text is no pattern ([`ErrorKind::Misuse`](crate::ErrorKind::Misuse)), and as [`subscribe`](Self::subscribe).
+    /// Nothing changes.
+    pub fn subscribe_pattern(
+        &mut self,
+        pattern: &str,
+        listener: RebalanceListener,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.client.step(now, |role, cx| {
+            let result = role.subscribe_pattern(pattern, listener, cx);
+            role.pump(cx);
+            result
+        })
+    }
+
     /// Answers [`ConsumerEvent::Rebalance`]: partitions that come are fetched from here on, and of those that go not one
     /// more record comes out.
     ///
@@ -354,6 +374,9 @@ impl Engine for ConsumerEngine {
             }
             ConsumerCommand::Subscribe { topics, listener } => {
                 ConsumerReply::Done(self.subscribe(topics, listener, now))
+            }
+            ConsumerCommand::SubscribePattern { pattern, listener } => {
+                ConsumerReply::Done(self.subscribe_pattern(pattern, listener, now))
             }
             ConsumerCommand::RebalanceDone { id } => {
                 ConsumerReply::Done(self.rebalance_done(id, now))

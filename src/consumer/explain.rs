@@ -50,8 +50,7 @@ impl ConsumerRole {
     /// What a partition of a topic that is subscribed to waits for while it is not assigned.
     pub(super) fn explain_unassigned(&self, topic: &str) -> Option<Explanation> {
         let subscribed = self.subscription.topics()?;
-        subscribed.names.get(topic)?;
-        let group = self.group.as_ref()?;
+        let group = self.group.as_ref().filter(|_| subscribed.wants(topic))?;
         let status = PartitionStatus::AwaitingGroup;
         let trouble = group.member().failure().or_else(|| group.trouble());
         let why = match (subscribed.presence, trouble) {

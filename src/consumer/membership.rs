@@ -4,18 +4,22 @@
 //! Must not know how one becomes a member, nor what follows for the partitions.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::assignment::check_name;
 use super::committed::no_group;
 use super::rebalance::After;
 use super::role::{ConsumerRole, Cx, Life, Reader, timers};
-use super::subscription::{Presence, Subscription, Topics};
+use super::subscription::{Presence, SubscribedBy, Subscription, Topics};
 use super::types::RebalanceListener;
 use crate::collections::gather;
+use crate::engine::TopicHandle;
 use crate::error::{Error, ErrorKind};
-use crate::group::{Departure, RebalanceCause};
+use crate::group::{Departure, Group, RebalanceCause};
 use crate::time::Instant;
 use crate::timer::{RoleTimer, TimerId};
+use crate::topic_pattern::TopicPattern;
 
 impl ConsumerRole {
     /// Reads what the group gives this member of these topics.
@@ -28,31 +32,70 @@ impl ConsumerRole {
         listener: RebalanceListener,
         cx: &mut Cx<'_>,
     ) -> Result<(), Error> {
-        self.check_open()?;
-        if self.group.is_none() {
-            return Err(no_group());
-        }
+        self.check_subscription()?;
         for topic in topics {
             check_name(topic, 0)?;
-        }
-        if let Subscription::Manual = self.subscription {
-            return Err(Error::new(ErrorKind::Misuse)
-                .with_detail("partitions are assigned by hand")
-                .with_hint("assign none before subscribing"));
         }
         if topics.is_empty() {
             self.unsubscribe(cx);
             return Ok(());
         }
         self.listener = listener;
-        let names: BTreeMap<_, _> = gather(
-            topics
-                .iter()
-                .map(|topic| ((*topic).into(), cx.cluster.want_topic(topic))),
-        );
+        let want = |topic: &&str| ((*topic).into(), cx.cluster.want_topic(topic));
+        let names = gather(topics.iter().map(want));
+        self.subscribe_by(SubscribedBy::Names, names, cx);
+        Ok(())
+    }
+
+    /// The same, of all topics that match.
+    ///
+    /// # Errors
+    /// The text is no pattern, and as [`subscribe`](Self::subscribe). Nothing changes.
+    pub(super) fn subscribe_pattern(
+        &mut self,
+        pattern: &str,
+        listener: RebalanceListener,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Error> {
+        self.check_subscription()?;
+        let unreadable = |error| Error::new(ErrorKind::Misuse).with_detail(error);
+        let pattern = TopicPattern::parse(pattern).map_err(unreadable)?;
+        self.listener = listener;
+        let by = SubscribedBy::Pattern(pattern);
+        // Of the same pattern, what has matched goes on to.
+        let matched = match self.subscription.topics() {
+            Some(topics) if topics.by == by => topics.names.clone(),
+            Some(_) | None => BTreeMap::new(),
+        };
+        self.subscribe_by(by, matched, cx);
+        Ok(())
+    }
+
+    fn check_subscription(&self) -> Result<(), Error> {
+        self.check_open()?;
+        if self.group.is_none() {
+            return Err(no_group());
+        }
+        if let Subscription::Manual = self.subscription {
+            return Err(Error::new(ErrorKind::Misuse)
+                .with_detail("partitions are assigned by hand")
+                .with_hint("assign none before subscribing"));
+        }
+        Ok(())
+    }
+
+    fn subscribe_by(
+        &mut self,
+        by: SubscribedBy,
+        names: BTreeMap<Arc<str>, TopicHandle>,
+        cx: &mut Cx<'_>,
+    ) {
+        if by == SubscribedBy::Names {
+            cx.cluster.list_topics(false);
+        }
         let before = self.subscription.topics();
         let cause = match before {
-            Some(before) if before.names == names => None,
+            Some(before) if before.names == names && before.by == by => None,
             Some(_) => Some(RebalanceCause::SubscriptionChanged),
             None => Some(RebalanceCause::Subscribed),
         };
@@ -62,11 +105,12 @@ impl ConsumerRole {
             .unwrap_or_default();
         match &mut self.subscription {
             Subscription::Topics(topics) => {
-                topics.names = names;
+                (topics.by, topics.names) = (by, names);
                 topics.presence = Presence::Reading { last: cx.now() };
             }
             Subscription::None | Subscription::Manual => {
                 self.subscription = Subscription::Topics(Topics {
+                    by,
                     names,
                     presence: Presence::Reading { last: since },
                     since,
@@ -88,7 +132,52 @@ impl ConsumerRole {
                 None => {}
             }
         }
-        Ok(())
+    }
+
+    /// Where the members share out, each has to say which topics match its pattern: whether that is known.
+    pub(super) fn has_matched(&mut self, cx: &mut Cx<'_>) -> bool {
+        let here = self.group.as_ref().is_some_and(Group::matches_here);
+        let Some(pattern) = self.subscription.topics().and_then(Topics::pattern) else {
+            return true;
+        };
+        cx.cluster.list_topics(here);
+        let Some((_, listed)) = cx.cluster.listed_topics().filter(|_| here) else {
+            return !here;
+        };
+        let matching = listed.iter().filter(|name| pattern.matches(name));
+        let matching: Vec<Arc<str>> = matching.cloned().collect();
+        let want = |name: Arc<str>| {
+            let topic = cx.cluster.want_topic(&name);
+            (name, topic)
+        };
+        let names = gather(matching.into_iter().map(want));
+        let topics = self.subscription.topics_mut();
+        let left = topics.map(|topics| core::mem::replace(&mut topics.names, names));
+        for topic in left.unwrap_or_default().into_values() {
+            self.forget_if_unused(topic, cx);
+        }
+        true
+    }
+
+    /// Topics may have come and gone: the member joins again if others match now.
+    pub(super) fn match_again(&mut self, cx: &mut Cx<'_>) {
+        let (Some(topics), Some((edition, listed)), Some(group)) = (
+            self.subscription.topics(),
+            cx.cluster.listed_topics(),
+            &mut self.group,
+        ) else {
+            return;
+        };
+        if core::mem::replace(&mut self.matched_edition, Some(edition)) == Some(edition) {
+            return;
+        }
+        let Some(pattern) = topics.pattern() else {
+            return;
+        };
+        let matching = listed.iter().filter(|name| pattern.matches(name));
+        if group.member().standing().is_some() && !matching.eq(topics.names.keys()) {
+            group.want_member(RebalanceCause::TopicsChanged);
+        }
     }
 
     fn unsubscribe(&mut self, cx: &mut Cx<'_>) {
@@ -101,6 +190,7 @@ impl ConsumerRole {
         if let Some(timer) = topics.commit_timer {
             cx.cluster.disarm(timer);
         }
+        cx.cluster.list_topics(false);
         self.leave_group("the consumer has unsubscribed", cx);
         for topic in topics.names.into_values() {
             self.forget_if_unused(topic, cx);

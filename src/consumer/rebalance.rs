@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::group::{Bid, Departure, Group, MemberEvent, RebalanceCause};
 use crate::time::Instant;
 use crate::timer::{RoleTimer, TimerId};
+use crate::wire::Str;
 
 /// Until when a step of a rebalance may take.
 #[derive(Clone, Copy, Debug)]
@@ -158,12 +159,15 @@ impl ConsumerRole {
         let Some(cause) = wanted.filter(|_| subscribed && self.life == Life::Open) else {
             return;
         };
+        if !self.has_matched(cx) {
+            return;
+        }
         self.course = Some(Course::new(cause, cx.now()));
         // Eager members give up everything before they join; others only what they do not want any more (KIP-429, KIP-848).
         let going = match self.protocol() {
             RebalanceProtocol::Eager => self.assigned.taken(),
             RebalanceProtocol::Cooperative => {
-                self.slots_where(|role, partition| !role.subscription.names(partition.key.topic))
+                self.slots_where(|role, partition| !role.wants(&partition.topic))
             }
         };
         self.release(going, After::Join, cx);
@@ -192,6 +196,11 @@ impl ConsumerRole {
             .unwrap_or(RebalanceProtocol::Eager)
     }
 
+    fn wants(&self, topic: &str) -> bool {
+        let topics = self.subscription.topics();
+        topics.is_some_and(|topics| topics.wants(topic))
+    }
+
     fn slots_where(&self, wanted: impl Fn(&Self, &Partition) -> bool) -> Vec<u32> {
         let chosen = |slot: &u32| {
             let partition = self.assigned.get(*slot);
@@ -207,11 +216,8 @@ impl ConsumerRole {
             return;
         }
         // What was subscribed to when the member joined may not be any more: it joins again for that.
-        let share: BTreeSet<TopicPartition> = gather(partitions.into_iter().filter(|partition| {
-            let topics = self.subscription.topics();
-            partition.partition >= 0
-                && topics.is_some_and(|topics| topics.names.contains_key(&partition.topic))
-        }));
+        let wanted = |name: &TopicPartition| name.partition >= 0 && self.wants(&name.topic);
+        let share: BTreeSet<TopicPartition> = gather(partitions.into_iter().filter(wanted));
         let going = self.slots_where(|_, partition| !share.contains(&partition.name()));
         let kept: BTreeSet<TopicPartition> = gather(
             self.assigned
@@ -413,6 +419,7 @@ impl ConsumerRole {
         };
         let bid = Bid {
             topics: topics.names.keys().cloned().collect(),
+            pattern: topics.pattern().map(|pattern| Str::from(pattern.as_str())),
             owned: self.assigned.iter().map(Partition::name).collect(),
         };
         if let Some(course) = &mut self.course {

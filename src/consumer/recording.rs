@@ -34,6 +34,7 @@ const COMMITTED: u8 = 13;
 const SUBSCRIBE: u8 = 14;
 const REBALANCE_DONE: u8 = 15;
 const BEGIN_POLL: u8 = 16;
+const SUBSCRIBE_PATTERN: u8 = 17;
 
 impl Recordable for ConsumerEngine {
     const ROLE: &'static str = "consumer";
@@ -51,6 +52,11 @@ impl Recordable for ConsumerEngine {
             ConsumerCommand::Subscribe { topics, listener } => {
                 out.put_u8(SUBSCRIBE);
                 put_subscription(topics, *listener, out);
+            }
+            ConsumerCommand::SubscribePattern { pattern, listener } => {
+                out.put_u8(SUBSCRIBE_PATTERN);
+                put_listener(*listener, out);
+                out.put_bytes(pattern.as_bytes());
             }
             ConsumerCommand::RebalanceDone { id } => {
                 out.put_u8(REBALANCE_DONE);
@@ -133,6 +139,11 @@ impl Recordable for ConsumerEngine {
                     topics: &topics,
                     listener,
                 }
+            }
+            SUBSCRIBE_PATTERN => {
+                let listener = get_listener(from)?;
+                let pattern = from.get_str()?;
+                ConsumerCommand::SubscribePattern { pattern, listener }
             }
             REBALANCE_DONE => ConsumerCommand::RebalanceDone {
                 id: RebalanceId(from.get_u64()?),
@@ -222,14 +233,18 @@ fn get_assignment<'a>(from: &mut Decoder<'a>) -> Result<Assignment<'a>, Recordin
 }
 
 fn put_subscription(topics: &[&str], listener: RebalanceListener, out: &mut Encoder<'_>) {
-    out.put_u8(match listener {
-        RebalanceListener::Told => 0,
-        RebalanceListener::Asked => 1,
-    });
+    put_listener(listener, out);
     out.put_count(topics.len());
     for topic in topics {
         out.put_bytes(topic.as_bytes());
     }
+}
+
+fn put_listener(listener: RebalanceListener, out: &mut Encoder<'_>) {
+    out.put_u8(match listener {
+        RebalanceListener::Told => 0,
+        RebalanceListener::Asked => 1,
+    });
 }
 
 fn get_listener(from: &mut Decoder<'_>) -> Result<RebalanceListener, RecordingError> {
@@ -446,6 +461,10 @@ mod tests {
             ConsumerCommand::Subscribe {
                 topics: &["t", "u"],
                 listener: RebalanceListener::Asked,
+            },
+            ConsumerCommand::SubscribePattern {
+                pattern: "t.*",
+                listener: RebalanceListener::Told,
             },
             ConsumerCommand::RebalanceDone { id: RebalanceId(1) },
         ]

@@ -172,6 +172,8 @@ pub(crate) struct ConsumerRole {
     pub(super) course: Option<Course>,
     pub(super) last_rebalance: u64,
     pub(super) listener: RebalanceListener,
+    /// The edition of the list of topics that was last held against the pattern of the subscription.
+    pub(super) matched_edition: Option<u64>,
     /// How often the application has come for records.
     pub(super) polls: u64,
     pub(super) last_version: u64,
@@ -230,6 +232,7 @@ impl ConsumerRole {
             course: None,
             last_rebalance: 0,
             listener: RebalanceListener::Told,
+            matched_edition: None,
             polls: 0,
             last_version: 0,
             responses: 0,
@@ -564,6 +567,7 @@ impl Role for ConsumerRole {
             if let Some(group) = &mut self.group {
                 group.on_metadata(cx.cluster);
             }
+            self.match_again(cx);
             self.pump(cx);
         }
     }

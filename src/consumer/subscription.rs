@@ -11,6 +11,7 @@ use super::partition::Partition;
 use crate::engine::TopicHandle;
 use crate::time::Instant;
 use crate::timer::TimerId;
+use crate::topic_pattern::TopicPattern;
 
 /// How partitions come to be assigned: one way excludes the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Subscription {
 /// The topics of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Topics {
+    pub(crate) by: SubscribedBy,
+    /// Those that the user named, or that match the pattern; none where the coordinator matches (KIP-848).
     pub(crate) names: BTreeMap<Arc<str>, TopicHandle>,
     pub(crate) presence: Presence,
     pub(crate) since: Instant,
@@ -33,6 +36,28 @@ pub(crate) struct Topics {
     pub(crate) reader_timer: TimerId,
     /// Only with auto-commit.
     pub(crate) commit_timer: Option<TimerId>,
+}
+
+/// How the user says which topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SubscribedBy {
+    Names,
+    Pattern(TopicPattern),
+}
+
+impl Topics {
+    /// Whether the user wants a topic, as far as is known.
+    pub(crate) fn wants(&self, topic: &str) -> bool {
+        self.names.contains_key(topic)
+            || self.pattern().is_some_and(|pattern| pattern.matches(topic))
+    }
+
+    pub(crate) const fn pattern(&self) -> Option<&TopicPattern> {
+        match &self.by {
+            SubscribedBy::Names => None,
+            SubscribedBy::Pattern(pattern) => Some(pattern),
+        }
+    }
 }
 
 /// Whether anybody is there to read.
@@ -59,7 +84,7 @@ impl Subscription {
         }
     }
 
-    /// Whether a topic is one of those that the user named.
+    /// Whether a topic has to stay known for the subscription's sake.
     pub(crate) fn names(&self, topic: TopicHandle) -> bool {
         self.topics()
             .is_some_and(|topics| topics.names.values().any(|own| *own == topic))

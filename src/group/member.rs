@@ -76,6 +76,11 @@ impl Member {
         matches!(self.by, By::Consumer(_))
     }
 
+    /// Whether the members share the partitions out.
+    pub(crate) const fn is_classic(&self) -> bool {
+        matches!(self.by, By::Classic(_))
+    }
+
     pub(super) fn next_event(&mut self) -> Option<MemberEvent> {
         self.event
             .take()

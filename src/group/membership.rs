@@ -100,6 +100,8 @@ pub(crate) enum Departure {
 #[derive(Clone, Debug)]
 pub(crate) struct Bid {
     pub(crate) topics: Vec<Arc<str>>,
+    /// All that match this, where the coordinator matches (KIP-848).
+    pub(crate) pattern: Option<Str>,
     /// What it still owns.
     pub(crate) owned: Vec<TopicPartition>,
 }

@@ -112,6 +112,11 @@ impl Group {
         self.member.is_of_consumer_protocol()
     }
 
+    /// Whether it is for the members to say which topics match a pattern.
+    pub(crate) const fn matches_here(&self) -> bool {
+        self.member.is_classic()
+    }
+
     /// The consumer is to be a member, or to join again.
     pub(crate) fn want_member(&mut self, cause: RebalanceCause) {
         self.member.want(cause);

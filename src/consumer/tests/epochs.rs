@@ -42,7 +42,7 @@ fn a_member_joins_under_its_own_id_says_everything_once_and_acknowledges_what_it
             rack_id: Some(Str::from("east")),
             rebalance_timeout_ms: 300_000,
             subscribed_topic_names: Some(vec![Str::from(T)]),
-            subscribed_topic_regex: None,
+            subscribed_topic_regex: Some(Str::EMPTY),
             server_assignor: Some(Str::from("range")),
             topic_partitions: Some(Vec::new()),
         }

@@ -18,8 +18,9 @@ use crate::engine::{CloseCause, ConnectionId, Engine, Input, Output, TopicPartit
 use crate::group::CommitOutcome;
 use crate::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FetchPartitionData, FetchRequest,
-    FetchResponse, FetchableTopicResponse, FinalizedFeatureKey, MetadataRequest, MetadataResponse,
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    FetchResponse, FetchableTopicResponse, FinalizedFeatureKey, MetadataRequest,
+    MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
 };
 use crate::record::{BatchBuilder, BatchProducer, BatchView, RecordRef, rewrite};
 use crate::time::{Duration, Instant, UnixMillis};
@@ -344,7 +345,7 @@ impl World {
     fn answer_metadata(&mut self, asked: &Asked) {
         self.metadata_asked += 1;
         let request: MetadataRequest = asked.decode();
-        let names = request.topics.unwrap_or_default();
+        let names = request.topics.unwrap_or_else(|| self.all_topics());
         let topics = names
             .iter()
             .map(|topic| {
@@ -375,6 +376,14 @@ impl World {
             ..MetadataResponse::default()
         };
         self.respond::<MetadataRequest>(asked, &response);
+    }
+
+    fn all_topics(&self) -> Vec<MetadataRequestTopic> {
+        let topic = |name: &&str| MetadataRequestTopic {
+            name: Some(Str::from(*name)),
+            ..MetadataRequestTopic::default()
+        };
+        self.topics.keys().map(topic).collect()
     }
 
     fn topic_by_id(&self, topic_id: Uuid) -> MetadataResponseTopic {
@@ -637,6 +646,7 @@ fn short(event: &ConsumerEvent) -> String {
 fn topic_metadata(name: Str, model: &TopicModel) -> MetadataResponseTopic {
     let partitions = model.partitions.iter().zip(0..).map(partition_metadata);
     MetadataResponseTopic {
+        is_internal: name.starts_with("__"),
         name: Some(name),
         topic_id: model.id,
         partitions: partitions.collect(),

@@ -13,6 +13,7 @@ mod membership;
 mod memory;
 mod metadata;
 mod offsets;
+mod patterns;
 mod positions;
 mod reading;
 mod replicas;

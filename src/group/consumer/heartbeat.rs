@@ -80,6 +80,7 @@ impl Member {
                 },
                 rebalance_timeout_ms: millis(self.settings.rebalance_timeout),
                 subscribed_topic_names: Some(self.topics.clone()),
+                subscribed_topic_regex: Some(self.pattern.clone()),
                 server_assignor: self.settings.remote_assignor.clone(),
                 // Who joins holds nothing, and has to say so.
                 topic_partitions: Some(match member_epoch {

@@ -96,6 +96,8 @@ pub(crate) struct Member {
     /// Why it is to join, or to say what it wants once more.
     wanted: Option<RebalanceCause>,
     topics: Vec<Str>,
+    /// A regular expression; empty: none.
+    pattern: Str,
     assignment: Assignment,
     known: Known,
     /// Failures in a row.
@@ -111,6 +113,7 @@ impl Member {
             state: State::Outside,
             wanted: None,
             topics: Vec::new(),
+            pattern: Str::EMPTY,
             assignment: Assignment::new(),
             known: Known::Nothing,
             attempts: 0,
@@ -152,6 +155,7 @@ impl Member {
         }
         self.wanted = None;
         self.topics = bid.topics.iter().map(|topic| Str::from(&**topic)).collect();
+        self.pattern = bid.pattern.clone().unwrap_or_default();
         self.known = Known::Nothing;
         self.assignment.ask(cause);
         match self.state {
