@@ -168,14 +168,14 @@ impl ConsumerRole {
         ) else {
             return;
         };
-        if core::mem::replace(&mut self.matched_edition, Some(edition)) == Some(edition) {
-            return;
-        }
-        let Some(pattern) = topics.pattern() else {
+        // Who is about to join matches anyway, or will be asked again once it has.
+        let is_news = group.member().standing().is_some()
+            && self.matched_edition.replace(edition) != Some(edition);
+        let Some(pattern) = topics.pattern().filter(|_| is_news) else {
             return;
         };
         let matching = listed.iter().filter(|name| pattern.matches(name));
-        if group.member().standing().is_some() && !matching.eq(topics.names.keys()) {
+        if !matching.eq(topics.names.keys()) {
             group.want_member(RebalanceCause::TopicsChanged);
         }
     }

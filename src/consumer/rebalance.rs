@@ -393,6 +393,7 @@ impl ConsumerRole {
         if let Some(group) = &mut self.group {
             group.on_taken(&held, released, cx.cluster);
         }
+        self.match_again(cx);
     }
 
     fn go_on_after(&mut self, after: After, released: bool, cx: &mut Cx<'_>) {

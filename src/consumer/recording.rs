@@ -43,11 +43,7 @@ impl Recordable for ConsumerEngine {
         match command {
             ConsumerCommand::Assign(assignments) => {
                 out.put_u8(ASSIGN);
-                out.put_count(assignments.len());
-                for assignment in *assignments {
-                    put_partition(assignment.topic, assignment.partition, out);
-                    put_start(assignment.start, out);
-                }
+                put_assignments(assignments, out);
             }
             ConsumerCommand::Subscribe { topics, listener } => {
                 out.put_u8(SUBSCRIBE);
@@ -55,8 +51,7 @@ impl Recordable for ConsumerEngine {
             }
             ConsumerCommand::SubscribePattern { pattern, listener } => {
                 out.put_u8(SUBSCRIBE_PATTERN);
-                put_listener(*listener, out);
-                out.put_bytes(pattern.as_bytes());
+                put_pattern(pattern, *listener, out);
             }
             ConsumerCommand::RebalanceDone { id } => {
                 out.put_u8(REBALANCE_DONE);
@@ -232,12 +227,25 @@ fn get_assignment<'a>(from: &mut Decoder<'a>) -> Result<Assignment<'a>, Recordin
     })
 }
 
+fn put_assignments(assignments: &[Assignment<'_>], out: &mut Encoder<'_>) {
+    out.put_count(assignments.len());
+    for assignment in assignments {
+        put_partition(assignment.topic, assignment.partition, out);
+        put_start(assignment.start, out);
+    }
+}
+
 fn put_subscription(topics: &[&str], listener: RebalanceListener, out: &mut Encoder<'_>) {
     put_listener(listener, out);
     out.put_count(topics.len());
     for topic in topics {
         out.put_bytes(topic.as_bytes());
     }
+}
+
+fn put_pattern(pattern: &str, listener: RebalanceListener, out: &mut Encoder<'_>) {
+    put_listener(listener, out);
+    out.put_bytes(pattern.as_bytes());
 }
 
 fn put_listener(listener: RebalanceListener, out: &mut Encoder<'_>) {

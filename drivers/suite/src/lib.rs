@@ -94,6 +94,7 @@ macro_rules! driver_tests {
         $crate::driver_tests!(@members, $block_on, $runtime;
             members_share_a_topic_and_who_stays_takes_over
             a_listener_is_awaited_before_partitions_go
+            a_pattern_brings_topics_that_come_to_be
         );
     };
     (@$module:ident, $block_on:path, $runtime:expr; $($name:ident)+) => {

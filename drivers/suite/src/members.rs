@@ -44,13 +44,18 @@ const COOPERATIVE: Way = &[
 const ASSIGNED: Way = &[("group.protocol", "consumer")];
 
 fn member(runtime: &impl Runtime, server: &Server, way: Way) -> Consumer {
+    member_with(runtime, server, way, &[])
+}
+
+fn member_with(runtime: &impl Runtime, server: &Server, way: Way, more: Way) -> Consumer {
     let bootstrap = server.bootstrap();
     let common = [
         ("bootstrap.servers", bootstrap.as_str()),
         ("group.id", "surveyors"),
         ("auto.offset.reset", "earliest"),
     ];
-    let config = ConsumerConfig::from_properties(common.into_iter().chain(way.iter().copied()));
+    let config =
+        ConsumerConfig::from_properties(common.into_iter().chain(way.iter().chain(more).copied()));
     let config = config.expect("a valid configuration");
     Consumer::start(&config, runtime.clone()).expect("a valid configuration")
 }
@@ -116,6 +121,29 @@ pub async fn members_share_a_topic_and_who_stays_takes_over(runtime: &impl Runti
             last.retain(|value| value.ends_with("/2"));
         }
         second.close(Duration::from_secs(10)).await.expect("closed");
+    }
+}
+
+/// By either protocol: all that match, also what comes to be later.
+pub async fn a_pattern_brings_topics_that_come_to_be(runtime: &impl Runtime) {
+    for way in [COOPERATIVE, ASSIGNED] {
+        let server = server();
+        let refreshed = &[("metadata.max.age.ms", "50")];
+        let member = member_with(runtime, &server, way, refreshed);
+        member
+            .subscribe_pattern("let+ers(-.*)?")
+            .expect("subscribed");
+        owns(runtime, &member, 4).await;
+        for topic in ["letters-2", "parcels"] {
+            server
+                .with(|cluster| cluster.create_topic(topic, 2))
+                .expect("a legal name");
+        }
+        owns(runtime, &member, 6).await;
+        let topics: BTreeSet<_> = member.assignment().into_iter().map(|of| of.topic).collect();
+        assert_eq!(topics.len(), 2);
+        assert!(topics.contains("letters-2"));
+        member.close(Duration::from_secs(10)).await.expect("closed");
     }
 }
 

@@ -77,7 +77,7 @@
 //! Replication is simple: a follower has all that its leader has after a [delay](ClusterConfig::replication_delay). There
 //! is one controller, which is never wrong. Producers have no transactions (InitProducerId with a transactional id is not
 //! authorized; [markers](Cluster::end_transaction) can be written by the test), nothing is
-//! compacted, committed offsets never expire. Consumer groups (KIP-848) know no regular expressions and take no members of the
+//! compacted, committed offsets never expire. Consumer groups (KIP-848) match regular expressions at once, know those of `klamm::TopicPattern`, and take no members of the
 //! classic protocol. APIs that are not advertised are not served.
 
 mod api_versions;

@@ -27,9 +27,30 @@ impl Consumer {
     /// There is no `group.id` ([`ErrorKind::NoGroupId`](klamm::ErrorKind::NoGroupId)), a name cannot be, partitions are
     /// assigned by hand, or the consumer is closed. Nothing changes. Trouble with the group is told by the next read.
     pub fn subscribe(&self, topics: &[&str]) -> Result<(), Error> {
+        let listener = RebalanceListener::Told;
+        self.subscribed(ConsumerCommand::Subscribe { topics, listener })
+    }
+
+    /// Reads all topics that match `pattern`, now and later, but the internal ones, as [`subscribe`](Self::subscribe) does
+    /// those that are named. What a pattern may say: [`TopicPattern`](klamm::TopicPattern). By the consumer protocol (KIP-848)
+    /// the coordinator matches; by the classic one this client does, every `metadata.max.age.ms`.
+    ///
+    /// ```no_run
+    /// # fn example(consumer: &klamm_shell::Consumer) -> Result<(), klamm_shell::Error> {
+    /// consumer.subscribe_pattern(r"orders-(eu|us)-\d+")
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The text is no pattern ([`ErrorKind::Misuse`](klamm::ErrorKind::Misuse)), and as [`subscribe`](Self::subscribe).
+    pub fn subscribe_pattern(&self, pattern: &str) -> Result<(), Error> {
+        let listener = RebalanceListener::Told;
+        self.subscribed(ConsumerCommand::SubscribePattern { pattern, listener })
+    }
+
+    fn subscribed(&self, command: ConsumerCommand<'_>) -> Result<(), Error> {
         self.shared().step(|state, after, now| {
-            let listener = RebalanceListener::Told;
-            state.done(ConsumerCommand::Subscribe { topics, listener }, now)?;
+            state.done(command, now)?;
             state.role.rebalances.unlisten(after);
             Ok(())
         })
@@ -62,12 +83,43 @@ impl Consumer {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let asked = RebalanceListener::Asked;
+        let command = ConsumerCommand::Subscribe {
+            topics,
+            listener: asked,
+        };
+        self.listened(command, listener)
+    }
+
+    /// [`subscribe_pattern`](Self::subscribe_pattern) with a listener, as [`subscribe_with`](Self::subscribe_with) has one.
+    ///
+    /// # Errors
+    /// See [`subscribe_pattern`](Self::subscribe_pattern).
+    pub fn subscribe_pattern_with<F>(
+        &self,
+        pattern: &str,
+        listener: impl FnMut(Rebalance) -> F + Send + 'static,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let asked = RebalanceListener::Asked;
+        let command = ConsumerCommand::SubscribePattern {
+            pattern,
+            listener: asked,
+        };
+        self.listened(command, listener)
+    }
+
+    fn listened<F>(
+        &self,
+        command: ConsumerCommand<'_>,
+        listener: impl FnMut(Rebalance) -> F + Send + 'static,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let number = self.shared().step(|state, after, now| {
-            let asked = RebalanceListener::Asked;
-            let command = ConsumerCommand::Subscribe {
-                topics,
-                listener: asked,
-            };
             state.done(command, now)?;
             Ok::<_, Error>(state.role.rebalances.listen(after))
         })?;

@@ -8,7 +8,7 @@ use klamm::messages::{
     ConsumerGroupDescribeTopicPartitions, ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse,
 };
-use klamm::{ErrorCode, Str, Uuid};
+use klamm::{ErrorCode, Str, TopicPattern, Uuid};
 
 use super::Members;
 use super::consumer::assignors::{ASSIGNORS, Partitions};
@@ -135,7 +135,7 @@ impl Cluster {
             client_id: member.client_id.clone(),
             client_host: Str::from_static(CLIENT_HOST),
             subscribed_topic_names: member.topics,
-            subscribed_topic_regex: Some(Str::EMPTY),
+            subscribed_topic_regex: Some(member.pattern),
             assignment: self.described_assignment(&member.assigned),
             target_assignment: self.described_assignment(&member.target),
             member_type: CONSUMER_MEMBER,
@@ -193,9 +193,8 @@ fn check(version: i16, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Er
     if assignors.any(|name| !ASSIGNORS.contains(&name.as_str())) {
         return Err(ErrorCode::UNSUPPORTED_ASSIGNOR);
     }
-    // Regular expressions are not modelled.
     let mut expressions = request.subscribed_topic_regex.iter();
-    if expressions.any(|expression| !expression.is_empty()) {
+    if expressions.any(|expression| TopicPattern::parse(expression).is_err()) {
         return Err(ErrorCode::INVALID_REGULAR_EXPRESSION);
     }
     Ok(())

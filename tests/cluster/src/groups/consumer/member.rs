@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use klamm::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatTopicPartitions};
-use klamm::{Duration, ErrorCode, Instant, Str, Uuid};
+use klamm::{Duration, ErrorCode, Instant, Str, TopicPattern, Uuid};
 
 use super::assignors::Partitions;
 use crate::groups::classic::millis;
@@ -36,6 +36,8 @@ pub(super) struct Member {
     pub(super) client_id: Str,
     pub(super) rebalance_timeout: Duration,
     pub(super) topics: BTreeSet<Str>,
+    /// All that match this, too.
+    pub(super) pattern: Option<TopicPattern>,
     pub(super) assignor: Option<Str>,
     /// The epoch that it was told; -2 for an instance that is away for a while.
     pub(super) epoch: i32,
@@ -54,6 +56,7 @@ impl Member {
             client_id: Str::EMPTY,
             rebalance_timeout: Duration::ZERO,
             topics: BTreeSet::new(),
+            pattern: None,
             assignor: None,
             epoch: 0,
             previous_epoch: 0,
@@ -81,13 +84,22 @@ impl Member {
         if request.rebalance_timeout_ms != -1 {
             self.rebalance_timeout = millis(request.rebalance_timeout_ms);
         }
-        let Some(names) = &request.subscribed_topic_names else {
-            return false;
-        };
-        let topics: BTreeSet<_> = names.iter().map(Str::detached).collect();
-        let changed = topics != self.topics;
-        self.topics = topics;
-        changed
+        let before = (self.topics.clone(), self.pattern.clone());
+        if let Some(names) = &request.subscribed_topic_names {
+            self.topics = names.iter().map(Str::detached).collect();
+        }
+        if let Some(expression) = &request.subscribed_topic_regex {
+            // An empty one takes the one before back; one that cannot be read was refused.
+            let expression = Some(expression).filter(|expression| !expression.is_empty());
+            self.pattern = expression.and_then(|text| TopicPattern::parse(text).ok());
+        }
+        before != (self.topics.clone(), self.pattern.clone())
+    }
+
+    /// Whether it wants a topic.
+    pub(super) fn wants(&self, topic: &str) -> bool {
+        let pattern = self.pattern.as_ref();
+        self.topics.contains(topic) || pattern.is_some_and(|pattern| pattern.matches(topic))
     }
 
     /// KIP-848: a newer epoch was never told, and an older one only counts if the answer with the newer may be lost.

@@ -42,6 +42,8 @@ pub(crate) struct Described<'a> {
     pub(crate) client_id: &'a Str,
     pub(crate) epoch: i32,
     pub(crate) topics: Vec<Str>,
+    /// A regular expression; empty: none.
+    pub(crate) pattern: Str,
     pub(crate) assigned: Partitions,
     pub(crate) target: Partitions,
 }
@@ -120,6 +122,10 @@ impl ConsumerGroup {
             client_id: &member.client_id,
             epoch: member.epoch,
             topics: member.topics.iter().cloned().collect(),
+            pattern: member
+                .pattern
+                .as_ref()
+                .map_or(Str::EMPTY, |pattern| Str::from(pattern.as_str())),
             assigned: assigned(member),
             target: self.target.get(&member.id).cloned().unwrap_or_default(),
         })
@@ -271,12 +277,12 @@ impl ConsumerGroup {
 
     /// Looks whether members want other topics than before, or the topics are others.
     fn note_topics(&mut self, image: &Image, changed: bool) {
-        let names = self.members.values().flat_map(|member| &member.topics);
-        let topics: BTreeMap<_, _> = names
-            .filter_map(|name| {
-                let topic = image.topic(name)?;
+        let wanted = |name: &str| self.members.values().any(|member| member.wants(name));
+        let wanted = image.topics().filter(|topic| wanted(&topic.name));
+        let topics: BTreeMap<_, _> = wanted
+            .map(|topic| {
                 let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-                Some((name.clone(), (topic.id, count)))
+                (Str::from(topic.name.as_str()), (topic.id, count))
             })
             .collect();
         if changed || topics != self.topics {
@@ -303,9 +309,10 @@ impl ConsumerGroup {
     }
 
     fn topics_of(&self, member: &Member) -> BTreeMap<Uuid, i32> {
-        let topics = member.topics.iter();
+        let topics = self.topics.iter();
         topics
-            .filter_map(|name| self.topics.get(name).copied())
+            .filter(|(name, _)| member.wants(name))
+            .map(|(_, topic)| *topic)
             .collect()
     }
 
