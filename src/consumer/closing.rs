@@ -79,7 +79,7 @@ impl ConsumerRole {
             // Of several deadlines the earliest holds.
             Life::Committing { closes } | Life::Closing { closes } => closes.push(op),
             Life::Closed { report } => {
-                let report = *report;
+                let report = report.clone();
                 cx.emit(ConsumerEvent::Closed { op, report });
                 return op;
             }
@@ -158,11 +158,13 @@ impl ConsumerRole {
                     .group
                     .as_ref()
                     .is_none_or(|group| group.member().is_outside()),
+                uncommitted: core::mem::take(&mut self.uncommitted),
             };
-            self.life = Life::Closed { report };
             for op in closes {
+                let report = report.clone();
                 cx.emit(ConsumerEvent::Closed { op, report });
             }
+            self.life = Life::Closed { report };
         }
     }
 }

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::partition::{Ownership, Partition};
-use super::role::{ConsumerRole, Cx, timers};
+use super::role::{ConsumerRole, Cx, Life, timers};
 use super::supply::Point;
 use crate::engine::{OpId, TopicPartition};
 use crate::error::ErrorKind;
@@ -101,7 +101,9 @@ impl ConsumerRole {
                     }
                 }
                 CommitOutcome::Rejected(error) | CommitOutcome::Unknown(error) => {
-                    if !is_of_the_group(error.kind()) {
+                    if self.life != Life::Open {
+                        self.uncommitted.push((name.clone(), error.clone()));
+                    } else if !is_of_the_group(error.kind()) {
                         self.problem(error.clone(), cx);
                     }
                 }

@@ -183,6 +183,8 @@ pub(crate) struct ConsumerRole {
     pub(super) missing_timer: Option<TimerId>,
     /// The kinds of trouble that the user was told of in the last minute.
     pub(super) problems: Vec<(ErrorKind, Instant)>,
+    /// What a consumer that closes could not commit.
+    pub(super) uncommitted: Vec<(TopicPartition, Error)>,
     /// Frames let go in the step that is being taken.
     pub(super) dropped: Vec<FrameId>,
     random: Random,
@@ -240,6 +242,7 @@ impl ConsumerRole {
             life: Life::Open,
             missing_timer: None,
             problems: Vec::new(),
+            uncommitted: Vec::new(),
             dropped: Vec::new(),
             random: Random::derive(entropy, Stream::Consumer),
         }

@@ -282,11 +282,14 @@ pub enum ConsumerEvent {
 }
 
 /// What a closed consumer leaves behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerCloseReport {
     /// Batches that were lent and not returned.
     pub lent: usize,
-    /// Whether the group knows that this consumer is no member any more. If not, it finds out by `session.timeout.ms`. A
+    /// Whether the group knows that this consumer is no member any more. If not, it finds out by the end of the session. A
     /// static member (`group.instance.id`) counts as gone without a word: its place is kept for it.
     pub left_group: bool,
+    /// What was dealt with and is not, or not certainly, committed, with `enable.auto.commit`: whoever has the partition next
+    /// reads it again.
+    pub uncommitted: Vec<(TopicPartition, Error)>,
 }

@@ -143,6 +143,46 @@ impl Progress {
     }
 }
 
+/// What an answer says of each partition, in either of its shapes: of one group, or of several (KIP-709).
+fn found(answer: &OffsetFetchResponse) -> VecMap<(&str, i32), Found<'_>> {
+    let one = answer.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|of| {
+            let metadata = of.metadata.as_ref();
+            let offset = (of.committed_offset, of.committed_leader_epoch, metadata);
+            (
+                (topic.name.as_str(), of.partition_index),
+                of.error_code,
+                offset,
+            )
+        })
+    });
+    let several = answer.groups.iter().flat_map(|group| &group.topics);
+    let several = several.flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|of| {
+            let metadata = of.metadata.as_ref();
+            let offset = (of.committed_offset, of.committed_leader_epoch, metadata);
+            (
+                (topic.name.as_str(), of.partition_index),
+                of.error_code,
+                offset,
+            )
+        })
+    });
+    let found = |(key, code, (offset, leader_epoch, metadata))| {
+        let code = ErrorCode(code);
+        let found = Found {
+            code,
+            offset,
+            leader_epoch,
+            metadata,
+        };
+        (key, found)
+    };
+    one.chain(several).map(found).collect()
+}
+
 fn place(error: Error, partition: &TopicPartition) -> Error {
     error
         .in_step(Step::OffsetFetch)
@@ -213,30 +253,7 @@ impl Question for Load {
             Some(group) => ErrorCode(group.error_code),
             None => ErrorCode(answer.error_code),
         };
-        let mut all = Vec::new();
-        for topic in &answer.topics {
-            for partition in &topic.partitions {
-                let found = Found {
-                    code: ErrorCode(partition.error_code),
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.metadata.as_ref(),
-                };
-                all.push(((topic.name.as_str(), partition.partition_index), found));
-            }
-        }
-        for topic in answer.groups.iter().flat_map(|group| &group.topics) {
-            for partition in &topic.partitions {
-                let found = Found {
-                    code: ErrorCode(partition.error_code),
-                    offset: partition.committed_offset,
-                    leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.metadata.as_ref(),
-                };
-                all.push(((topic.name.as_str(), partition.partition_index), found));
-            }
-        }
-        let all: VecMap<_, _> = all.into_iter().collect();
+        let all = found(&answer);
         let mut next = Next::Done;
         for (partition, progress) in self.open() {
             let found = all.get(&(&*partition.topic, partition.partition));

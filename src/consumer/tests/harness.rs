@@ -637,7 +637,11 @@ fn short(event: &ConsumerEvent) -> String {
             } else {
                 ", still a member"
             };
-            format!("closed, {} lent{left}", report.lent)
+            let uncommitted = report.uncommitted.iter();
+            let uncommitted: String = uncommitted
+                .map(|(partition, error)| format!(", {partition} not committed: {}", error.kind()))
+                .collect();
+            format!("closed, {} lent{left}{uncommitted}", report.lent)
         }
         ConsumerEvent::Problem(error) => format!("problem: {}", error.kind()),
     }

@@ -117,6 +117,32 @@ fn closing_commits_lets_go_and_leaves() {
 }
 
 #[test]
+fn closing_says_what_could_not_be_committed() {
+    let closing = || {
+        let mut world = with_two_batches(&committing());
+        world.begin_poll();
+        world.read_one();
+        world.close(Duration::from_secs(10));
+        let (asked, _) = world.commits();
+        (world, asked)
+    };
+    let (mut world, asked) = closing();
+    world.answer_commit(&asked, &[(0, 29)]);
+    world.answer_leave(0);
+    let refused = "castle-0 not committed: the broker answered TOPIC_AUTHORIZATION_FAILED (29)";
+    assert_eq!(
+        world.told().last().unwrap(),
+        &alloc::format!("closed, 0 lent, {refused}")
+    );
+    // An answer that does not come in time.
+    let (mut world, _) = closing();
+    world.pass(Duration::from_secs(10));
+    let told = world.told();
+    let unknown = "closed, 0 lent, still a member, castle-0 not committed: ";
+    assert!(told.last().unwrap().starts_with(unknown), "{told:?}");
+}
+
+#[test]
 fn while_it_closes_the_listener_is_asked_and_may_commit() {
     let mut world = World::member_of(&cooperative(), Asked, &[0]);
     let assigned = world.question();

@@ -177,9 +177,7 @@ impl Assignment {
     /// Nothing is assigned or held any more. Returns the topics that are of no use any more.
     pub(super) fn clear(&mut self, cluster: &mut Cluster) -> Vec<TopicHandle> {
         let before = core::mem::replace(self, Self::new());
-        if before.awaits_topics() {
-            cluster.want_topic_ids(Vec::new());
-        }
+        cluster.want_topic_ids(Vec::new());
         before
             .topics
             .into_values()

@@ -128,6 +128,35 @@ fn members_of_both_protocols_are_in_one_group() {
     });
 }
 
+/// By either protocol: the broker matches, or the member does.
+#[test]
+fn a_pattern_sees_topics_that_come_to_be() {
+    const REFRESHED: (&str, &str) = ("metadata.max.age.ms", "500");
+    const WAYS: [Settings; 2] = [
+        &[("group.protocol", "consumer"), REFRESHED],
+        &[("group.protocol", "classic"), REFRESHED],
+    ];
+    let kafka = &attentive(None);
+    run(async {
+        for (settings, name) in WAYS.into_iter().zip(["assigned", "classic"]) {
+            let first = &kafka.topic(&format!("{name}-eu"), PARTITIONS);
+            let pattern = format!(r"{name}-(eu|us)-?\w*");
+            let member = Member::match_all(kafka, &pattern, name, settings);
+            owned(&[(&member, 8)]);
+            let second = &kafka.topic(&format!("{name}-us"), PARTITIONS);
+            let other = &kafka.topic(&format!("{name}-asia"), PARTITIONS);
+            owned(&[(&member, 16)]);
+            let mut written = write(kafka, first, "the first topic").await;
+            written.extend(write(kafka, second, "the second topic").await);
+            let others = write(kafka, other, "another topic").await;
+            all_read(&written, &[&member], &[]);
+            read_once(&written, &[&member], &[]);
+            assert!(member.lines().is_disjoint(&others));
+            member.close().await;
+        }
+    });
+}
+
 /// Where brokers do not have it, `automatic` is the classic protocol, and asking for it a clear error.
 #[test]
 fn releases_without_the_protocol_are_joined_by_the_classic_one() {

@@ -26,6 +26,19 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn join(kafka: &Kafka, topic: &str, group: &str, settings: Settings) -> Self {
+        let consumer = Self::start(kafka, group, settings);
+        consumer.subscribe(&[topic]).expect("subscribed");
+        Self::read(consumer)
+    }
+
+    /// Reads all topics that match.
+    pub(crate) fn match_all(kafka: &Kafka, pattern: &str, group: &str, settings: Settings) -> Self {
+        let consumer = Self::start(kafka, group, settings);
+        consumer.subscribe_pattern(pattern).expect("subscribed");
+        Self::read(consumer)
+    }
+
+    fn start(kafka: &Kafka, group: &str, settings: Settings) -> Consumer {
         let bootstrap = kafka.bootstrap();
         let common = [
             ("bootstrap.servers", bootstrap.as_str()),
@@ -35,12 +48,10 @@ impl Member {
         let settings = settings.iter().copied();
         let config = ConsumerConfig::from_properties(common.into_iter().chain(settings));
         let config = config.expect("a valid configuration");
-        let consumer = Consumer::start(&config, Tokio::current()).expect("a valid configuration");
-        consumer.subscribe(&[topic]).expect("subscribed");
-        Self::read(consumer)
+        Consumer::start(&config, Tokio::current()).expect("a valid configuration")
     }
 
-    pub(crate) fn read(consumer: Consumer) -> Self {
+    fn read(consumer: Consumer) -> Self {
         let (consumer, read) = (Arc::new(consumer), Arc::default());
         let reading = tokio::spawn(Self::read_all(Arc::clone(&consumer), Arc::clone(&read)));
         Self {
