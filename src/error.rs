@@ -198,10 +198,28 @@ impl fmt::Display for Step {
     }
 }
 
+/// Which permission is missing, wherever a broker says so.
+fn permission(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
+            Some("allow this client to read the topic (ACL: Read on the topic)")
+        }
+        ErrorCode::GROUP_AUTHORIZATION_FAILED => {
+            Some("allow this client to be in the group (ACL: Read on the group)")
+        }
+        _ => None,
+    }
+}
+
 impl Error {
     /// An error of this kind that does not yet say where.
     #[must_use]
     pub fn new(kind: ErrorKind) -> Self {
+        let hint = if let ErrorKind::Broker(code) = kind {
+            permission(code).map(Into::into)
+        } else {
+            None
+        };
         Self(Box::new(Inner {
             kind,
             broker: None,
@@ -209,7 +227,7 @@ impl Error {
             topic: None,
             partition: None,
             detail: None,
-            hint: None,
+            hint,
         }))
     }
 

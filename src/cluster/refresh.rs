@@ -115,6 +115,9 @@ impl Refresh {
     }
 }
 
+/// How many questions in a row may be lost with their connections before somebody is told.
+const LOST_UNTOLD: u32 = 2;
+
 impl Cluster {
     /// The handle of a topic, which is asked for soon and kept fresh from now on.
     pub(crate) fn want_topic(&mut self, name: &str) -> TopicHandle {
@@ -324,6 +327,12 @@ impl Cluster {
             },
             Answer::Sent => debug_assert!(false, "metadata is always answered"),
             Answer::Failed(failed) => self.refresh_failed(match failed.cause {
+                // Brokers that shake hands and then close over the first question: a listener that wants SASL does.
+                FailureCause::Disconnected
+                    if failed.maybe_applied && self.refresh.failures >= LOST_UNTOLD =>
+                {
+                    Some(failed.error)
+                }
                 // Whole failed rounds are told of where brokers are looked for.
                 FailureCause::Disconnected | FailureCause::Closed => None,
                 FailureCause::TimedOut | FailureCause::Unsupported => Some(failed.error),

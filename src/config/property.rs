@@ -304,6 +304,8 @@ pub(super) fn from_properties<'a, C: Configuration>(
             .or_else(|| config.common_mut().read(name, text, line));
         let done = match read {
             Some(Ok(())) => Ok(()),
+            // Of a list, why may name the one that is wrong.
+            Some(Err(why)) if why.starts_with('`') => Err(config_error(name, why)),
             Some(Err(why)) => Err(config_error(name, format!("`{}` {why}", printable(text)))),
             None => unknown::<C>(name, text).map(|ignored| config.origins_mut().ignore(ignored)),
         };

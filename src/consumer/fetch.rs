@@ -14,7 +14,7 @@ use super::{BrokerIndex, PartitionKey};
 use crate::budget::Category;
 use crate::cluster::SendOptions;
 use crate::cluster::{Cluster, Reach, Route};
-use crate::engine::{ConnectionGroup, NodeId, TopicHandle};
+use crate::engine::{ConnectionGroup, NodeId, Peer, TopicHandle};
 use crate::error::{Error, ErrorKind, Step};
 use crate::messages::{
     FetchForgottenTopic, FetchPartition, FetchRequest, FetchTopic, ListOffsetsRequest,
@@ -199,7 +199,11 @@ impl ConsumerRole {
             let error = Error::new(ErrorKind::Unsupported {
                 feature: "Fetch in a version that this client speaks".into(),
             });
-            self.fetch_unsupported(index, error.at_broker(node).in_step(Step::Fetch), cx);
+            self.fetch_unsupported(
+                index,
+                error.at_broker(Peer::Broker(node)).in_step(Step::Fetch),
+                cx,
+            );
             return Sent::AllDue;
         };
         let overhead = RESPONSE_OVERHEAD

@@ -386,7 +386,7 @@ impl ConsumerRole {
         let from_replica = partition.is_nearer_at(at);
         let mut error = Error::new(ErrorKind::Broker(code));
         if let Some(broker) = self.brokers.get(at) {
-            error = error.at_broker(broker.node);
+            error = error.at_broker(Peer::Broker(broker.node));
         }
         let error = partition.place(error, Step::Fetch);
         // Whatever is wrong with a replica, the leader knows better.
@@ -445,7 +445,11 @@ impl ConsumerRole {
             return;
         };
         let node = broker.node;
-        let error = |kind| Error::new(kind).at_broker(node).in_step(Step::Fetch);
+        let error = |kind| {
+            Error::new(kind)
+                .at_broker(Peer::Broker(node))
+                .in_step(Step::Fetch)
+        };
         let error = match fault {
             SessionFault::Broker(code) => error(ErrorKind::Broker(code)),
             SessionFault::Unexpected

@@ -13,7 +13,7 @@ use super::types::{ConsumerEvent, OffsetAndTimestamp, OffsetSpec};
 use crate::cluster::Cluster;
 use crate::cluster::Token;
 use crate::collections::{VecMap, sorted};
-use crate::engine::{NodeId, OpId, TopicPartition};
+use crate::engine::{NodeId, OpId, Peer, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::limits::OPERATION_TIMEOUT;
@@ -235,7 +235,8 @@ impl ConsumerRole {
                 }
                 if !can_look_up(operation.spec, versions.list_offsets) {
                     let feature = alloc::format!("looking up {:?}", operation.spec);
-                    let error = Error::new(ErrorKind::Unsupported { feature }).at_broker(node);
+                    let error = Error::new(ErrorKind::Unsupported { feature })
+                        .at_broker(Peer::Broker(node));
                     entry.state = EntryState::Done(Err(entry.place(error)));
                     refused = true;
                     continue;

@@ -10,7 +10,7 @@ use super::timers;
 use super::types::{CommitOutcome, CommitOutcomes, OffsetAndMetadata};
 use crate::cluster::RequestError;
 use crate::collections::VecMap;
-use crate::engine::{NodeId, TopicPartition};
+use crate::engine::{NodeId, Peer, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::messages::{
@@ -165,7 +165,8 @@ impl Entry {
             self.progress = Progress::Done(CommitOutcome::Committed);
             return Next::Done;
         }
-        let error = place(Error::new(ErrorKind::Broker(code)), partition).at_broker(node);
+        let error =
+            place(Error::new(ErrorKind::Broker(code)), partition).at_broker(Peer::Broker(node));
         let action = action(code);
         match action {
             Action::Retry => *last = Some(error),

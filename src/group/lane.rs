@@ -9,7 +9,7 @@ use core::fmt;
 use crate::cluster::{
     Answer, Capability, Cluster, FailureCause, Reach, RequestError, Route, SendOptions, Token,
 };
-use crate::engine::{ConnectionGroup, NodeId, OpId};
+use crate::engine::{ConnectionGroup, NodeId, OpId, Peer};
 use crate::error::{Error, ErrorKind, Step};
 use crate::limits::OPERATION_TIMEOUT;
 use crate::random::{Backoff, Random};
@@ -175,7 +175,7 @@ impl<Q: Question> Lane<Q> {
         let Some(version) = version.map(|version| version.min(max)) else {
             let feature = alloc::format!("{}", <Q::Request as Request>::KEY);
             let error = Error::new(ErrorKind::Unsupported { feature })
-                .at_broker(node)
+                .at_broker(Peer::Broker(node))
                 .in_step(Q::STEP);
             return first.question.give_up(&error);
         };

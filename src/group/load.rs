@@ -11,7 +11,7 @@ use super::timers;
 use super::types::{CommittedOffsets, OffsetAndMetadata};
 use crate::cluster::RequestError;
 use crate::collections::VecMap;
-use crate::engine::{NodeId, TopicPartition};
+use crate::engine::{NodeId, Peer, TopicPartition};
 use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::messages::{
@@ -129,7 +129,8 @@ impl Progress {
             *self = Self::Done(Ok(offset));
             return Next::Done;
         }
-        let error = place(Error::new(ErrorKind::Broker(found.code)), partition).at_broker(node);
+        let error = place(Error::new(ErrorKind::Broker(found.code)), partition)
+            .at_broker(Peer::Broker(node));
         let action = action(found.code);
         *self = match action {
             Action::Retry | Action::Rediscover => Self::Open { last: Some(error) },

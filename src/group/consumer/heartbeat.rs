@@ -8,7 +8,7 @@ use super::actions::{self, Beating};
 use super::assignment::told;
 use super::{Asking, Beat, JOINING, Known, Member, SESSION, SINCE, State};
 use crate::cluster::{Answer, Cluster, FailureCause, Reach, RequestError, SendOptions};
-use crate::engine::{ConnectionGroup, NodeId};
+use crate::engine::{ConnectionGroup, NodeId, Peer};
 use crate::error::{Error, ErrorKind, Step, printable};
 use crate::error_code::ErrorCode;
 use crate::group::asking::{ask, millis};
@@ -31,7 +31,7 @@ impl Member {
             Reach::Ready(versions) => {
                 let version = versions.max_version::<ConsumerGroupHeartbeatRequest>();
                 if version.is_none_or(|version| version < SINCE) {
-                    let error = unsupported().at_broker(node);
+                    let error = unsupported().at_broker(Peer::Broker(node));
                     return self.refuse(error, cluster);
                 }
             }
