@@ -73,7 +73,8 @@ pub use engine::{
 pub use error::{Error, ErrorKind, Step, printable};
 pub use error_code::ErrorCode;
 pub use group::{
-    CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata, RebalanceCause,
+    CommitOutcome, CommitOutcomes, CommittedOffsets, MemberChanges, OffsetAndMetadata,
+    RebalanceCause,
 };
 pub use producer::{
     AppendError, Appended, BlockedOn, CloseReport, Outcome, ProducerCommand, ProducerEngine,

@@ -13,7 +13,7 @@ use crate::assignor::{Assignor, RebalanceProtocol};
 use crate::collections::{VecMap, gather};
 use crate::engine::{OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
-use crate::group::{Bid, Departure, Group, MemberEvent, RebalanceCause};
+use crate::group::{Bid, Departure, Group, MemberChanges, MemberEvent, RebalanceCause};
 use crate::time::Instant;
 use crate::timer::{RoleTimer, TimerId};
 use crate::wire::Str;
@@ -79,6 +79,7 @@ pub(super) enum Rebalance {
 #[derive(Debug)]
 pub(super) struct Course {
     cause: RebalanceCause,
+    members: Option<MemberChanges>,
     generation: i32,
     revoked: Vec<TopicPartition>,
     assigned: Vec<TopicPartition>,
@@ -93,6 +94,7 @@ impl Course {
     const fn new(cause: RebalanceCause, now: Instant) -> Self {
         Self {
             cause,
+            members: None,
             generation: -1,
             revoked: Vec::new(),
             assigned: Vec::new(),
@@ -105,6 +107,7 @@ impl Course {
     fn report(self, now: Instant) -> RebalanceReport {
         RebalanceReport {
             cause: self.cause,
+            members: self.members,
             generation: self.generation,
             revoked: self.revoked,
             assigned: self.assigned,
@@ -229,6 +232,7 @@ impl ConsumerRole {
             course.shared = cx.now();
             let standing = group.member().standing();
             course.generation = standing.map_or(-1, |standing| standing.generation);
+            course.members = group.member().changes().cloned();
         }
         if let Some(group) = &mut self.group {
             group.on_share(|partition| kept.contains(partition), cx.cluster);

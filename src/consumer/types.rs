@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::lent::BatchId;
 use crate::engine::{OpId, RawResponse, TopicHandle, TopicPartition};
 use crate::error::Error;
-use crate::group::{CommitOutcomes, CommittedOffsets, RebalanceCause};
+use crate::group::{CommitOutcomes, CommittedOffsets, MemberChanges, RebalanceCause};
 use crate::record::{BatchError, Codec, RecordError};
 use crate::time::{Duration, Instant};
 
@@ -185,6 +185,9 @@ pub enum RebalanceKind {
 pub struct RebalanceReport {
     /// Why the member joined, once more.
     pub cause: RebalanceCause,
+    /// Who came and who went since the generation before, if this member knows: only who leads a classic group does, from its
+    /// second generation as the leader on.
+    pub members: Option<MemberChanges>,
     /// The generation of the group that it led to; by the consumer protocol (KIP-848) the epoch of the member.
     pub generation: i32,
     /// What went.

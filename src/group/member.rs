@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use super::classic;
 use super::consumer;
 use super::lane::Next;
-use super::membership::{Bid, Departure, MemberEvent, MemberSettings, RebalanceCause, Standing};
+use super::membership::{
+    Bid, Departure, MemberChanges, MemberEvent, MemberSettings, RebalanceCause, Standing,
+};
 use crate::cluster::{Answer, Cluster, Reach, Token};
 use crate::config::GroupProtocol;
 use crate::engine::{ConnectionGroup, NodeId, TopicHandle, TopicPartition};
@@ -172,6 +174,15 @@ impl Member {
     /// As whom partitions are owned; `None`: none are.
     pub(crate) fn standing(&self) -> Option<Standing> {
         either!(&self.by, _ => None, member => member.standing())
+    }
+
+    /// Who came and went since the generation before, if that is known.
+    pub(crate) const fn changes(&self) -> Option<&MemberChanges> {
+        match &self.by {
+            // The coordinator does not say.
+            By::Undecided(_) | By::Consumer(_) => None,
+            By::Classic(member) => member.changes(),
+        }
     }
 
     /// Whether it is neither a member nor about to leave.

@@ -68,6 +68,15 @@ impl fmt::Display for RebalanceCause {
     }
 }
 
+/// Who came into a group and who went, by `group.instance.id`, or by member id where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberChanges {
+    /// Who came.
+    pub joined: Vec<Arc<str>>,
+    /// Who went, or fell silent.
+    pub left: Vec<Arc<str>>,
+}
+
 /// Which of Kafka's two protocols a group goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {

@@ -29,8 +29,8 @@ use crate::error::{Error, ErrorKind, Step};
 use crate::random::Random;
 use crate::timer::RoleTimer;
 use crate::wire::Str;
-pub use membership::RebalanceCause;
 pub(crate) use membership::{Bid, Departure, MemberEvent, MemberSettings};
+pub use membership::{MemberChanges, RebalanceCause};
 pub use types::{CommitOutcome, CommitOutcomes, CommittedOffsets, OffsetAndMetadata};
 
 /// The timers of a group, apart from those of the role that it is part of.

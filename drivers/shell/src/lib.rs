@@ -43,7 +43,7 @@ pub use klamm::status::Status;
 #[doc(no_inline)]
 pub use klamm::{
     Assignment, CloseReport, CommitOutcome, CommitOutcomes, CommittedOffsets, ConsumerCloseReport,
-    Duration, Error, ErrorCode, ErrorKind, Explanation, FoundOffsets, Host, Instant,
+    Duration, Error, ErrorCode, ErrorKind, Explanation, FoundOffsets, Host, Instant, MemberChanges,
     OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Outcome, RawRequest, RawResponse,
     RebalanceCause, RebalanceKind, RebalanceReport, Start, TopicHandle, TopicPartition, UnixMillis,
 };

@@ -84,6 +84,32 @@ fn a_leader_shares_out_what_all_members_want_also_topics_that_it_does_not_read()
 }
 
 #[test]
+fn a_leader_reports_who_came_and_who_went_since_the_generation_before() {
+    let mut world = World::new(&cooperative());
+    world.subscribe(&[T], Told);
+    world.name_coordinator(0);
+    let (asked, _, mine) = world.joins();
+    let members = vec![member(ME, &mine), member(OTHER, &mine)];
+    world.answer_join(&asked, 1, ME, members);
+    world.answer_sync(&[0]);
+    world.begin_at_0(&[0]);
+    // Of those before it knows nothing.
+    assert_eq!(world.reports.remove(0).members, None);
+    world.beats(27);
+    let (asked, _, mine) = world.joins();
+    let members = vec![member(ME, &mine), member("kcat-1", &mine)];
+    world.answer_join(&asked, 2, ME, members);
+    world.answer_sync(&[0]);
+    let changes = world.reports.remove(0).members.unwrap();
+    assert_eq!(changes.joined, ["kcat-1".into()]);
+    assert_eq!(changes.left, [OTHER.into()]);
+    // Who follows does not know.
+    world.beats(27);
+    world.joined(3, &[0]);
+    assert_eq!(world.reports.remove(0).members, None);
+}
+
+#[test]
 fn the_leader_joins_again_when_a_topic_grows_or_comes_to_be() {
     let mut world = World::new(&eager());
     world.subscribe(&[T, "bridge"], Told);

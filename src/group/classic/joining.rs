@@ -229,9 +229,11 @@ impl Member {
         if answer.leader != answer.member_id {
             let unwatched = self.watched.clear();
             self.unwatch(unwatched);
+            self.roster.follow();
             self.sync(joined, Vec::new(), heart);
             return Next::Done;
         }
+        self.roster.lead(&answer.members);
         match Leadership::new(assignor, answer.members, answer.skip_assignment, cluster) {
             Ok(leadership) => {
                 self.state = State::Sharing {

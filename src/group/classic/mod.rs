@@ -8,6 +8,7 @@ mod heart;
 mod joining;
 mod leader;
 mod leaving;
+mod roster;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -16,9 +17,12 @@ use self::actions::Beating;
 use self::heart::Heart;
 use self::joining::Joined;
 use self::leader::{Leadership, Watched};
+use self::roster::Roster;
 use super::asking::{Asking, ask, back_off};
 use super::lane::{Next, open};
-use super::membership::{MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing};
+use super::membership::{
+    MemberChanges, MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing,
+};
 use super::timers;
 use crate::assignor::LastAssignment;
 use crate::cluster::{Answer, Cluster, FailureCause, SendOptions, Token};
@@ -94,6 +98,7 @@ pub(crate) struct Member {
     attempts: u32,
     /// Only of a leader.
     watched: Watched,
+    roster: Roster,
     events: VecDeque<MemberEvent>,
 }
 
@@ -110,6 +115,7 @@ impl Member {
             reason: Str::EMPTY,
             attempts: 0,
             watched: Watched::new(),
+            roster: Roster::new(),
             events: VecDeque::new(),
         }
     }
@@ -148,6 +154,11 @@ impl Member {
             member_id: self.member_id.clone(),
             instance_id: self.settings.instance_id.clone(),
         })
+    }
+
+    /// Who came and went since the generation before, if the member led both.
+    pub(crate) const fn changes(&self) -> Option<&MemberChanges> {
+        self.roster.changes()
     }
 
     /// Whether it is neither a member nor about to leave.
@@ -484,6 +495,7 @@ impl Member {
     /// Enters a state in which nothing is owned.
     fn go_out(&mut self, state: State, cluster: &mut Cluster) {
         self.generation = -1;
+        self.roster.follow();
         let mut unwatched = self.watched.clear();
         match core::mem::replace(&mut self.state, state) {
             State::Joining { step, before } => {
