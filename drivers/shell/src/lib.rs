@@ -50,7 +50,7 @@ pub use klamm::{
 
 pub use clock::{monotonic_clock, wall_clock};
 pub use consumer::{
-    Batch, CommitError, Consumer, ConsumerRecord, Rebalance, RecordStream, Records, Reset,
+    Batch, CommitError, Consumer, ConsumerRecord, Rebalance, RecordStream, Records, Reset, RunError,
 };
 pub use options::Options;
 pub use producer::{

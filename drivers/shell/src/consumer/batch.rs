@@ -227,6 +227,12 @@ impl Batch {
         })
     }
 
+    /// It goes back as if nothing of it had been read.
+    pub(super) fn put_back(mut self) {
+        self.cursor.next = self.lent.start;
+        self.cursor.state = Reading::UnderWay;
+    }
+
     /// The end of what is replicated, as the broker last said.
     #[must_use]
     pub fn high_watermark(&self) -> i64 {

@@ -8,6 +8,7 @@ mod hub;
 mod offsets;
 mod reader;
 mod rebalance;
+mod run;
 mod subscribe;
 
 use std::future::{Future, poll_fn};
@@ -33,6 +34,7 @@ pub use self::hub::Reset;
 pub use self::reader::RecordStream;
 pub use self::rebalance::Rebalance;
 use self::rebalance::Spawn;
+pub use self::run::RunError;
 use crate::ops::{Ops, operation};
 use crate::options::Options;
 use crate::runtime::Runtime;

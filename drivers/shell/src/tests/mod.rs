@@ -4,6 +4,7 @@
 
 mod clients;
 mod consumers;
+mod running;
 mod security;
 
 use std::io;
