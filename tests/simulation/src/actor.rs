@@ -2,7 +2,7 @@
 //!
 //! Knows no network and no cluster: it gets inputs, and gives outputs that the world carries out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use klamm::{
     CloseMode, ConnectionId, Diagnostic, ErrorKind, Host, Input, Instant, Job, JobId, Output,
@@ -37,6 +37,16 @@ pub trait Actor {
 
     /// Whether it adds to the logs: readers are waited for once no writer is left.
     fn writes(&self) -> bool;
+
+    /// What a member of the group owns that is still there; `None` of everybody else.
+    fn owned(&self) -> Option<&BTreeSet<Place>> {
+        None
+    }
+
+    /// Whether its process has ended: its sockets close, and it never does anything again.
+    fn has_crashed(&self) -> bool {
+        false
+    }
 
     /// Starts closing; [`is_done`](Self::is_done) then means closed.
     fn close(&mut self, now: Instant, deadline: Instant);

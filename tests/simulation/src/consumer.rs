@@ -184,7 +184,7 @@ impl Consumer {
 }
 
 /// The offsets and values of a batch's records from its start on.
-fn records(lent: &LentBatch) -> Result<Vec<(i64, Vec<u8>)>, ReturnEnd> {
+pub(crate) fn records(lent: &LentBatch) -> Result<Vec<(i64, Vec<u8>)>, ReturnEnd> {
     // What is not compressed needs no allowance: it is borrowed.
     let limit = if lent.allowance == 0 {
         usize::MAX

@@ -3,7 +3,7 @@
 //!
 //! Knows no engine and judges nothing: that is the oracles' work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use klamm::Instant;
 
@@ -94,6 +94,42 @@ pub enum Entry {
         /// The offset.
         offset: i64,
     },
+    /// Partitions came to a member of the group: it may read them from here on.
+    Owned {
+        /// Which member.
+        consumer: u32,
+        /// What it got.
+        places: Vec<Place>,
+        /// The members that the coordinator counted then.
+        current: BTreeSet<u32>,
+    },
+    /// Partitions are no member's own any more: not one record of them may come out.
+    GaveUp {
+        /// Which member.
+        consumer: u32,
+        /// What went.
+        places: Vec<Place>,
+        /// Whether they went without asking it.
+        lost: bool,
+    },
+    /// A member is gone, and has nothing any more.
+    Gone {
+        /// Which member.
+        consumer: u32,
+        /// Whether it was told that the group knows.
+        left: bool,
+        /// Whether the coordinator counted it then.
+        counted: bool,
+    },
+    /// The coordinator wrote down an offset of the group.
+    Committed {
+        /// Which member said so, and a number of the connection that it came over.
+        by: (u32, u64),
+        /// Of where.
+        place: Place,
+        /// Which.
+        offset: i64,
+    },
     /// A client closed a connection because the broker, which speaks Kafka, seemed not to.
     Accused {
         /// Which client.
@@ -134,6 +170,12 @@ pub struct History {
     pub attempts: BTreeMap<RecordId, u64>,
     /// What each partition's log holds in the end, after everything still under way has arrived.
     pub logs: BTreeMap<Place, Vec<LogRecord>>,
+    /// The consumers that are members of the group.
+    pub members: BTreeSet<u32>,
+    /// Whether a member was there to the end.
+    pub group_lives: bool,
+    /// Whether nothing went wrong.
+    pub faultless: bool,
     /// Whether the consumers were given the time to read everything.
     pub drained: bool,
 }

@@ -197,6 +197,14 @@ impl Network {
             .count()
     }
 
+    /// The sockets that a client has open.
+    pub fn sockets_of(&self, client: usize) -> Vec<SocketId> {
+        let own = |(id, socket): (&SocketId, &Socket)| {
+            (id.client == client && socket.client_open).then_some(*id)
+        };
+        self.sockets.iter().filter_map(own).collect()
+    }
+
     /// A client opens a socket.
     pub fn open(&mut self, id: SocketId, broker: i32, now: Instant, plans: &mut Plans) {
         let entity = format!("client-{}-{}", id.client, id.conn.0);

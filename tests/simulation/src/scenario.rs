@@ -26,6 +26,8 @@ pub struct Scenario {
     pub producers: Vec<Producer>,
     /// The consumers: each reads every partition from its beginning.
     pub consumers: Vec<Consumer>,
+    /// The members of one group, which subscribes to every topic.
+    pub members: Vec<Member>,
     /// How the network behaves when nothing is wrong.
     pub network: Network,
     /// What goes wrong, and when.
@@ -88,6 +90,45 @@ pub struct Consumer {
     pub max_partition_fetch_bytes: usize,
     /// How long it works on each batch.
     pub per_batch: Duration,
+}
+
+/// A member of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// By which protocol it is a member.
+    pub protocol: Protocol,
+    /// `group.instance.id`, as a number. Who comes back after a crash has the same one again.
+    pub instance: Option<u32>,
+    /// `enable.auto.commit`.
+    pub auto_commit: bool,
+    /// How long its application takes to answer when partitions come or go; `None` if it is only told.
+    pub listener: Option<Duration>,
+    /// How long it works on each batch.
+    pub per_batch: Duration,
+    /// When it subscribes.
+    pub joins: Duration,
+    /// When and how it goes before the end.
+    pub goes: Option<(Duration, Going)>,
+}
+
+/// By which protocol a member is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `classic`, with the range assignor: everything goes before a join.
+    Eager,
+    /// `classic`, with the cooperative-sticky assignor.
+    Cooperative,
+    /// `consumer` (KIP-848).
+    Consumer,
+}
+
+/// How a member goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    /// It closes its client.
+    Leaves,
+    /// Its process ends: the sockets close, and nobody says a word.
+    Crashes,
 }
 
 /// How the network behaves when nothing is wrong.
@@ -191,6 +232,9 @@ impl Fault {
     }
 }
 
+/// How many pieces the records of a scenario travel in, about.
+const PIECES_MAX: u64 = 5_000;
+
 /// After the last fault, how long a scenario goes on at the most.
 pub const DRAIN: Duration = Duration::from_secs(200);
 
@@ -217,7 +261,7 @@ impl Scenario {
             })
             .collect();
         let length = draw.magnitude(1, 8_000);
-        let producers = (0..draw.between(1, 2))
+        let producers: Vec<Producer> = (0..draw.between(1, 2))
             .map(|index| {
                 producer(
                     chance.stream(&format!("producer-{index}"), "plan"),
@@ -226,9 +270,17 @@ impl Scenario {
                 )
             })
             .collect();
-        let consumers = (0..draw.between(0, 2))
+        let consumers: Vec<Consumer> = (0..draw.between(0, 2))
             .map(|index| consumer(chance.stream(&format!("consumer-{index}"), "plan")))
             .collect();
+        let members = members(chance, length);
+        // Byte by byte only what is little: one scenario would take the time of hundreds.
+        let sent = producers.iter().flat_map(|producer| &producer.sends);
+        let bytes: u64 = sent
+            .map(|send| u64::from(send.records) * send.size as u64)
+            .sum();
+        let readers = 1 + consumers.len() + members.len();
+        let least_piece = bytes * readers as u64 / PIECES_MAX;
         let delay_min = Duration::from_micros(draw.magnitude(1, 20_000));
         Self {
             seed,
@@ -244,11 +296,12 @@ impl Scenario {
             topics,
             producers,
             consumers,
+            members,
             network: Network {
                 delay_min,
                 delay_max: delay_min + Duration::from_micros(draw.magnitude(1, 50_000)),
                 piece_max: if draw.one_in(10) {
-                    draw.between(1, 16)
+                    draw.between(1, 16).max(least_piece)
                 } else {
                     draw.magnitude(64, 65_536)
                 },
@@ -300,6 +353,51 @@ fn consumer(mut draw: Stream) -> Consumer {
         max_partition_fetch_bytes: usize::try_from(draw.magnitude(1_024, 1 << 20)).expect("small"),
         per_batch: Duration::from_micros(draw.magnitude(1, 10_000)),
     }
+}
+
+/// A group in one of four scenarios. In half of them nobody goes, or all are dynamic.
+fn members(chance: Chance, length: u64) -> Vec<Member> {
+    let mut draw = chance.stream("group", "shape");
+    if !draw.one_in(4) {
+        return Vec::new();
+    }
+    let protocols = [Protocol::Eager, Protocol::Cooperative, Protocol::Consumer];
+    let protocol = *draw.pick(&protocols);
+    let (some_go, some_are_static) = (draw.one_in(2), draw.one_in(2));
+    let mut members = Vec::new();
+    for number in 0..u32::try_from(draw.between(1, 4)).expect("small") {
+        let joins = match draw.one_in(2) {
+            true => Duration::ZERO,
+            false => Duration::from_millis(draw.between(0, length)),
+        };
+        let goes = (some_go && draw.one_in(2)).then(|| {
+            let going = *draw.pick(&[Going::Leaves, Going::Crashes]);
+            (
+                joins + Duration::from_millis(draw.magnitude(1, 20_000)),
+                going,
+            )
+        });
+        let member = Member {
+            protocol,
+            instance: (some_are_static && draw.one_in(2)).then_some(number),
+            auto_commit: !draw.one_in(4),
+            listener: draw
+                .one_in(2)
+                .then(|| Duration::from_micros(draw.magnitude(1, 200_000))),
+            per_batch: Duration::from_micros(draw.magnitude(1, 50_000)),
+            joins,
+            goes,
+        };
+        if let (Some(_), Some((at, Going::Crashes))) = (member.instance, goes) {
+            members.push(Member {
+                joins: at + Duration::from_millis(draw.magnitude(1, 10_000)),
+                goes: None,
+                ..member.clone()
+            });
+        }
+        members.push(member);
+    }
+    members
 }
 
 /// Each class of faults is left out of half of the scenarios: that is what makes rare combinations happen.

@@ -10,7 +10,8 @@ use klamm::record::Codec;
 
 use crate::history::Place;
 use crate::scenario::{
-    Consumer, Fault, FaultKind, Network, ProduceError, Producer, Scenario, Send, Topic,
+    Consumer, Fault, FaultKind, Going, Member, Network, ProduceError, Producer, Protocol, Scenario,
+    Send, Topic,
 };
 
 const CODECS: [(&str, Codec); 5] = [
@@ -20,6 +21,14 @@ const CODECS: [(&str, Codec); 5] = [
     ("lz4", Codec::Lz4),
     ("zstd", Codec::Zstd),
 ];
+
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("eager", Protocol::Eager),
+    ("cooperative", Protocol::Cooperative),
+    ("consumer", Protocol::Consumer),
+];
+
+const GOINGS: [(&str, Going); 2] = [("leaves", Going::Leaves), ("crashes", Going::Crashes)];
 
 const ERRORS: [(&str, ProduceError); 6] = [
     ("not-leader", ProduceError::NotLeader),
@@ -91,6 +100,9 @@ fn write_lines(scenario: &Scenario, text: &mut String) -> fmt::Result {
             time(consumer.per_batch)
         )?;
     }
+    for member in &scenario.members {
+        write_member(member, text)?;
+    }
     for fault in &scenario.faults {
         writeln!(text, "fault {} {}", time(fault.at), kind(&fault.kind))?;
     }
@@ -122,6 +134,25 @@ fn write_producer(producer: &Producer, text: &mut String) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn write_member(member: &Member, text: &mut String) -> fmt::Result {
+    let none = || String::from("none");
+    writeln!(
+        text,
+        "member protocol={} instance={} auto-commit={} listener={} work={} joins={} goes={}",
+        name(&PROTOCOLS, &member.protocol),
+        member
+            .instance
+            .map_or_else(none, |number| number.to_string()),
+        member.auto_commit,
+        member.listener.map_or_else(none, time),
+        time(member.per_batch),
+        time(member.joins),
+        member.goes.map_or_else(none, |(at, going)| {
+            format!("{}:{}", name(&GOINGS, &going), time(at))
+        })
+    )
 }
 
 fn kind(kind: &FaultKind) -> String {
@@ -169,6 +200,7 @@ pub fn read(text: &str) -> Result<Scenario, Unreadable> {
         topics: Vec::new(),
         producers: Vec::new(),
         consumers: Vec::new(),
+        members: Vec::new(),
         network: Network {
             delay_min: Duration::ZERO,
             delay_max: Duration::ZERO,
@@ -225,6 +257,7 @@ fn read_line(scenario: &mut Scenario, words: &mut Words<'_>) -> Result<(), Strin
             max_partition_fetch_bytes: words.named("bytes")?,
             per_batch: words.named_time("work")?,
         }),
+        "member" => scenario.members.push(read_member(words)?),
         "fault" => scenario.faults.push(Fault {
             at: words.time()?,
             kind: read_kind(words)?,
@@ -246,6 +279,31 @@ fn read_producer(words: &mut Words<'_>) -> Result<Producer, String> {
         delivery_timeout: words.named_time("delivery")?,
         sends: Vec::new(),
     })
+}
+
+fn read_member(words: &mut Words<'_>) -> Result<Member, String> {
+    Ok(Member {
+        protocol: find(&PROTOCOLS, words.value("protocol")?)?,
+        instance: unless_none(words.value("instance")?, parse)?,
+        auto_commit: words.named("auto-commit")?,
+        listener: unless_none(words.value("listener")?, parse_time)?,
+        per_batch: words.named_time("work")?,
+        joins: words.named_time("joins")?,
+        goes: unless_none(words.value("goes")?, |word| {
+            let (going, at) = word.split_once(':').ok_or("how:when is missing")?;
+            Ok((parse_time(at)?, find(&GOINGS, going)?))
+        })?,
+    })
+}
+
+fn unless_none<T>(
+    word: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    match word {
+        "none" => Ok(None),
+        word => read(word).map(Some),
+    }
 }
 
 fn read_kind(words: &mut Words<'_>) -> Result<FaultKind, String> {

@@ -80,6 +80,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
     /// Leaves out what can be: halves of a list first, then its single parts.
     fn drop_parts(&mut self) {
         self.drop_from(|scenario| &mut scenario.consumers);
+        self.drop_from(|scenario| &mut scenario.members);
         self.drop_from(|scenario| &mut scenario.faults);
         self.drop_from(|scenario| &mut scenario.producers);
         for index in 0..self.best.producers.len() {
@@ -116,6 +117,12 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
             scenario.network.delay_min = Duration::from_millis(1);
             scenario.network.delay_max = Duration::from_millis(1);
         });
+        for index in 0..self.best.members.len() {
+            self.try_change(|s| s.members[index].goes = None);
+            self.try_change(|s| s.members[index].instance = None);
+            self.try_change(|s| s.members[index].listener = None);
+            self.try_change(|s| s.members[index].per_batch = Duration::ZERO);
+        }
         for index in 0..self.best.topics.len() {
             while self.try_change(|scenario| scenario.topics[index].partitions -= 1) {}
         }
@@ -140,6 +147,13 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         for unit in [u128::MAX, 1_000_000_000, 100_000_000, 1_000_000] {
             for index in 0..self.best.faults.len() {
                 self.try_change(|s| s.faults[index].at = round(s.faults[index].at, unit));
+            }
+            for index in 0..self.best.members.len() {
+                self.try_change(|s| s.members[index].joins = round(s.members[index].joins, unit));
+                self.try_change(|s| {
+                    let goes = &mut s.members[index].goes;
+                    *goes = goes.map(|(at, going)| (round(at, unit), going));
+                });
             }
             for index in 0..self.best.producers.len() {
                 for send in 0..self.best.producers[index].sends.len() {

@@ -21,8 +21,10 @@ use crate::actor::{Actor, Effect};
 use crate::batch;
 use crate::chance::{Chance, Stream, hash};
 use crate::consumer::Consumer;
-use crate::history::{History, LogRecord, Place, identify};
+use crate::group;
+use crate::history::{Entry, History, LogRecord, Place, identify};
 use crate::ingress;
+use crate::member::Member;
 use crate::network::{Arrival, Delivery, Network, SocketId};
 use crate::producer::Producer;
 use crate::scenario::{DRAIN, Fault, FaultKind, ProduceError, Scenario};
@@ -128,16 +130,22 @@ struct World {
     events: u64,
     steps_now: u64,
     healed: bool,
+    /// How many entries of the history have been looked through for new shares.
+    noted: usize,
     stuck: Option<Stuck>,
 }
+
+/// The first member's number: consumers outside of the group have lower ones.
+const MEMBERS_FROM: u32 = 1_000;
 
 /// Runs a scenario to its end.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Run {
     let config = ClusterConfig::default();
-    let config = match scenario.producers.iter().all(|plan| plan.idempotent) {
+    let all_idempotent = scenario.producers.iter().all(|plan| plan.idempotent);
+    let config = match all_idempotent && scenario.members.is_empty() {
         true => config.unrecorded(),
-        // Each copy in a log is held against a request that brought it.
+        // Each copy in a log is held against a request that brought it, and commits against what was consumed.
         false => config,
     };
     run_world(scenario, config).0
@@ -230,6 +238,7 @@ impl World {
             auto_create_topics: false,
             replication_delay: scenario.replication_delay,
             start_time: UnixMillis(WALL_START),
+            groups: group::config(),
             nodes: ClusterConfig::with_nodes(scenario.brokers).nodes,
             ..config
         });
@@ -262,6 +271,7 @@ impl World {
             events: 0,
             steps_now: 0,
             healed: false,
+            noted: 0,
             stuck: None,
         };
         world.add_clients(scenario, chance);
@@ -289,6 +299,12 @@ impl World {
             let consumer = Consumer::new(uid, plan, scenario, entropy, wall, &mut self.history);
             self.add_client(Box::new(consumer));
         }
+        for (index, plan) in scenario.members.iter().enumerate() {
+            let uid = MEMBERS_FROM + u32::try_from(index).expect("few");
+            self.history.members.insert(uid);
+            let entropy = entropy(chance, &format!("member-{index}"));
+            self.add_client(Box::new(Member::new(uid, plan, scenario, entropy, wall)));
+        }
     }
 
     fn add_client(&mut self, actor: Box<dyn Actor>) {
@@ -308,6 +324,10 @@ impl World {
         for (index, fault) in scenario.faults.iter().enumerate() {
             self.at(Instant::START + fault.at, Event::Fault(index));
             heal = heal.max(fault.at + fault.lasts());
+        }
+        for member in &scenario.members {
+            heal = heal.max(member.joins);
+            heal = member.goes.map_or(heal, |(at, _)| heal.max(at));
         }
         for producer in &scenario.producers {
             heal = producer
@@ -375,7 +395,30 @@ impl World {
             Event::End => {}
         }
         self.serve();
+        self.note_who_is_counted();
         self.close_those_that_are_done();
+    }
+
+    /// Adds to each new share whom the coordinator counts at this moment.
+    fn note_who_is_counted(&mut self) {
+        let new = self.history.entries.iter_mut().skip(self.noted);
+        for (_, entry) in new {
+            match entry {
+                Entry::Owned { current, .. } => *current = group::current(&self.cluster),
+                Entry::Gone {
+                    consumer, counted, ..
+                } => *counted = group::current(&self.cluster).contains(consumer),
+                Entry::Accepted { .. }
+                | Entry::Outcome { .. }
+                | Entry::ProducerClosed { .. }
+                | Entry::Consumed { .. }
+                | Entry::Positioned { .. }
+                | Entry::GaveUp { .. }
+                | Entry::Committed { .. }
+                | Entry::Accused { .. } => {}
+            }
+        }
+        self.noted = self.history.entries.len();
     }
 
     fn input(&mut self, client: usize, input: Input<'_>) {
@@ -392,7 +435,12 @@ impl World {
                 return;
             }
             let actor = &mut self.clients[client].actor;
+            let crashed = actor.has_crashed();
             let again = actor.act(self.now, &mut self.history);
+            if !crashed && actor.has_crashed() {
+                self.close_sockets(client);
+                return;
+            }
             if let Some(at) = again {
                 self.act_at(client, at.max(self.now + Duration::from_nanos(1)));
             }
@@ -402,6 +450,16 @@ impl World {
             }
             self.drain(client);
         }
+    }
+
+    /// The process of a client has ended: its system closes what it had open.
+    fn close_sockets(&mut self, client: usize) {
+        let mut plans = Vec::new();
+        for socket in self.network.sockets_of(client) {
+            self.network
+                .client_closes(socket, false, self.now, &mut plans);
+        }
+        self.plan(plans);
     }
 
     fn act_at(&mut self, client: usize, at: Instant) {
@@ -637,10 +695,33 @@ impl World {
         self.close_where(|client, _| client.actor.writes());
         if self.writers_are_gone() {
             let ends = self.log_ends();
+            let group_is_done = self.group_is_done(&ends);
             self.close_where(|client, _| {
-                !client.actor.writes() && client.actor.is_caught_up(&ends)
+                !client.actor.writes()
+                    && client.actor.is_caught_up(&ends)
+                    && (group_is_done || client.actor.owned().is_none())
             });
         }
+    }
+
+    /// Every partition is one member's, and all members have read everything; or no member is left.
+    fn group_is_done(&self, ends: &BTreeMap<Place, i64>) -> bool {
+        let members: Vec<&Client> = self
+            .clients
+            .iter()
+            .filter(|client| client.actor.owned().is_some())
+            .collect();
+        let owned: Vec<&Place> = members
+            .iter()
+            .filter_map(|client| client.actor.owned())
+            .flatten()
+            .collect();
+        members.is_empty()
+            || owned.len() == ends.len()
+                && ends.keys().all(|place| owned.contains(&place))
+                && members
+                    .iter()
+                    .all(|client| client.actor.is_done() && client.actor.is_caught_up(ends))
     }
 
     fn close_where(&mut self, may_close: impl Fn(&Client, usize) -> bool) {
@@ -701,30 +782,39 @@ impl World {
         ));
     }
 
+    /// Where each partition's leader has its log's end: it is asked after every event, so nothing is read for it.
     fn log_ends(&self) -> BTreeMap<Place, i64> {
-        self.truth()
-            .into_iter()
-            .map(|(place, log)| (place, log.last().map_or(0, |record| record.offset + 1)))
-            .collect()
+        let end = |(place, id)| {
+            let log = self.cluster.log(id);
+            (place, log.map_or(0, |log| log.end_offset()))
+        };
+        self.partitions().map(end).collect()
     }
 
     /// What each partition's leader holds.
     fn truth(&self) -> BTreeMap<Place, Vec<LogRecord>> {
-        let mut truth = BTreeMap::new();
-        for topic in self.cluster.image().topics() {
-            for index in 0..topic.partitions.len() {
-                let place = Place {
-                    topic: topic.name.to_string(),
-                    partition: i32::try_from(index).expect("few"),
-                };
-                let log = match self.cluster.find_partition(&place.topic, place.partition) {
-                    Ok(id) => self.log(id, &place),
-                    Err(_) => Vec::new(),
-                };
-                truth.insert(place, log);
-            }
-        }
-        truth
+        let log = |(place, id)| {
+            let log = self.log(id, &place);
+            (place, log)
+        };
+        self.partitions().map(log).collect()
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = (Place, PartitionId)> {
+        let topics = self.cluster.image().topics();
+        let places = topics.flat_map(|topic| {
+            (0..).zip(&topic.partitions).map(|(partition, _)| Place {
+                topic: topic.name.to_string(),
+                partition,
+            })
+        });
+        places.filter_map(|place| {
+            let id = self
+                .cluster
+                .find_partition(&place.topic, place.partition)
+                .ok()?;
+            Some((place, id))
+        })
     }
 
     fn log(&self, id: PartitionId, place: &Place) -> Vec<LogRecord> {
@@ -750,7 +840,12 @@ impl World {
         if scenario.producers.iter().any(|plan| !plan.idempotent) {
             self.history.attempts = ingress::attempts(&self.cluster);
         }
-        self.history.drained = self.stuck.is_none() && !scenario.consumers.is_empty();
+        self.history.entries.extend(group::commits(&self.cluster));
+        self.history.entries.sort_by_key(|(at, _)| *at);
+        self.history.group_lives = scenario.members.iter().any(|plan| plan.goes.is_none());
+        self.history.faultless = scenario.faults.is_empty();
+        let readers = scenario.consumers.len() + scenario.members.len();
+        self.history.drained = self.stuck.is_none() && readers > 0;
         let run = Run {
             history: self.history,
             trace: self.trace,

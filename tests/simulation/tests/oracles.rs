@@ -244,3 +244,174 @@ fn n1_rejects_a_broker_wrongly_accused() {
     );
     rejects("N1", &history);
 }
+
+/// Two members of a group: the first reads two records of a partition and commits them, leaves, and the second reads the third.
+fn good_group() -> History {
+    let mut history = good();
+    history
+        .entries
+        .retain(|(_, entry)| !matches!(entry, Entry::Consumed { .. } | Entry::Positioned { .. }));
+    history.members = [1_000, 1_001].into();
+    history.group_lives = true;
+    history.faultless = true;
+    let owned = |consumer| Entry::Owned {
+        consumer,
+        places: vec![place()],
+        current: [1_000, 1_001].into(),
+    };
+    let revoked = Entry::GaveUp {
+        consumer: 1_000,
+        places: vec![place()],
+        lost: false,
+    };
+    let left = Entry::Gone {
+        consumer: 1_000,
+        left: true,
+        counted: false,
+    };
+    for (millis, entry) in [
+        (40, owned(1_000)),
+        (41, consumed(1_000, 0)),
+        (42, consumed(1_000, 1)),
+        (43, committed(1_000, 2)),
+        (44, revoked),
+        (45, left),
+        (46, owned(1_001)),
+        (47, consumed(1_001, 2)),
+        (48, committed(1_001, 3)),
+    ] {
+        history.push(Instant::from_millis(millis), entry);
+    }
+    history
+}
+
+fn consumed(consumer: u32, offset: i64) -> Entry {
+    Entry::Consumed {
+        consumer,
+        place: place(),
+        offset,
+        id: Some(id(u64::try_from(offset).expect("small"))),
+    }
+}
+
+fn committed(consumer: u32, offset: i64) -> Entry {
+    Entry::Committed {
+        by: (consumer, 7),
+        place: place(),
+        offset,
+    }
+}
+
+/// Puts an entry in before the first that `before` names.
+fn insert(history: &mut History, entry: Entry, before: impl Fn(&Entry) -> bool) {
+    let at = history.entries.iter().position(|(_, entry)| before(entry));
+    let at = at.expect("it is there");
+    let when = history.entries[at].0;
+    history.entries.insert(at, (when, entry));
+}
+
+#[test]
+fn a_good_group_is_accepted() {
+    assert_eq!(judge(&good_group()), Ok(()));
+}
+
+#[test]
+fn c7_rejects_a_record_of_a_revoked_partition_and_one_before_the_share() {
+    let mut late = good_group();
+    insert(&mut late, consumed(1_000, 2), |entry| {
+        matches!(entry, Entry::Gone { .. })
+    });
+    rejects("C7", &late);
+    let mut early = good_group();
+    insert(&mut early, consumed(1_001, 2), |entry| {
+        matches!(entry, Entry::GaveUp { .. })
+    });
+    rejects("C7", &early);
+}
+
+#[test]
+fn c2g_rejects_a_share_that_begins_too_late_and_a_repeat_within_one() {
+    let mut late = good_group();
+    remove(&mut late, |entry| *entry == consumed(1_000, 1));
+    rejects("C2g", &late);
+    let mut repeat = good_group();
+    insert(&mut repeat, consumed(1_000, 0), |entry| {
+        *entry == committed(1_000, 2)
+    });
+    rejects("C2g", &repeat);
+}
+
+#[test]
+fn c4g_rejects_a_record_that_no_member_got() {
+    let mut history = good_group();
+    remove(&mut history, |entry| *entry == consumed(1_001, 2));
+    rejects("C4g", &history);
+    // Without a member nobody has to.
+    history.group_lives = false;
+    let (_, c4g) = ORACLES.iter().find(|(n, _)| *n == "C4g").expect("it");
+    assert_eq!(c4g(&history), Ok(()));
+}
+
+#[test]
+fn g1_rejects_two_owners_that_the_coordinator_counts() {
+    let mut history = good_group();
+    remove(&mut history, |entry| {
+        matches!(entry, Entry::GaveUp { .. } | Entry::Gone { .. })
+    });
+    rejects("G1", &history);
+    // One that it does not count any more has not heard of it yet.
+    for (_, entry) in &mut history.entries {
+        if let Entry::Owned {
+            consumer: 1_001,
+            current,
+            ..
+        } = entry
+        {
+            current.remove(&1_000);
+        }
+    }
+    let (_, g1) = ORACLES.iter().find(|(n, _)| *n == "G1").expect("it");
+    assert_eq!(g1(&history), Ok(()));
+}
+
+#[test]
+fn g3_rejects_a_commit_of_what_nobody_had() {
+    let mut history = good_group();
+    insert(&mut history, committed(1_000, 2), |entry| {
+        *entry == consumed(1_000, 1)
+    });
+    rejects("G3", &history);
+}
+
+#[test]
+fn g4_rejects_a_commit_that_goes_back() {
+    let mut history = good_group();
+    insert(&mut history, committed(1_000, 1), |entry| {
+        matches!(entry, Entry::GaveUp { .. })
+    });
+    rejects("G4", &history);
+}
+
+#[test]
+fn g6_rejects_a_member_that_is_lost_for_nothing() {
+    let mut history = good_group();
+    for (_, entry) in &mut history.entries {
+        if let Entry::GaveUp { lost, .. } = entry {
+            *lost = true;
+        }
+    }
+    rejects("G6", &history);
+    history.faultless = false;
+    assert_eq!(judge(&history), Ok(()));
+}
+
+#[test]
+fn g7_rejects_a_member_that_left_and_is_counted() {
+    let mut history = good_group();
+    for (_, entry) in &mut history.entries {
+        if let Entry::Gone { counted, .. } = entry {
+            *counted = true;
+        }
+    }
+    rejects("G7", &history);
+}
