@@ -129,7 +129,7 @@ impl ConsumerRole {
 
     /// Closes the sockets, as soon as no commit is under way any more and the group knows that the member is gone.
     pub(super) fn close_when_committed(&mut self, cx: &mut Cx<'_>) {
-        let is_done = |group: &Group| group.has_committed() && group.member().is_outside();
+        let is_done = |group: &Group| group.has_committed() && group.member().is_known_to_be_gone();
         if self.rebalance.is_idle() && self.group.as_ref().is_none_or(is_done) {
             self.close_sockets(cx);
         }

@@ -190,6 +190,11 @@ impl Member {
         either!(&self.by, state => !matches!(state, Undecided::Wanted(_)), member => member.is_outside())
     }
 
+    /// Whether the group knows that it is no member, so that nobody waits for its session to be over.
+    pub(crate) const fn is_known_to_be_gone(&self) -> bool {
+        either!(&self.by, state => !matches!(state, Undecided::Wanted(_)), member => member.is_known_to_be_gone())
+    }
+
     pub(crate) const fn is_leaving(&self) -> bool {
         either!(&self.by, _ => false, member => member.is_leaving())
     }

@@ -37,6 +37,14 @@ pub(crate) struct MemberSettings {
     pub(crate) backoff: Backoff,
 }
 
+/// Whether the coordinator has heard the last good-bye. It has, too, where there was nothing to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    Heard,
+    /// Nobody knows. Also where the session should be over: a coordinator that has started anew counts it from then.
+    Unheard,
+}
+
 /// Why a consumer joins its group, once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Step};
 use crate::error_code::ErrorCode;
 use crate::group::asking::{Asking, ask};
 use crate::group::lane::{Next, open};
+use crate::group::membership::Farewell;
 use crate::group::timers;
 use crate::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use crate::random::Random;
@@ -33,9 +34,17 @@ impl Member {
             let why = Error::new(ErrorKind::Closed).in_step(Step::LeaveGroup);
             cluster.break_connection(*token, why);
         }
+        let may_be_joining = matches!(self.step(), Some(Asking::InFlight(_)));
         self.go_out(State::Outside, cluster);
-        if self.member_id.is_empty() || self.settings.instance_id.is_some() {
-            return self.left(cluster);
+        if self.settings.instance_id.is_some() {
+            return self.left(Farewell::Heard, cluster);
+        }
+        if self.member_id.is_empty() {
+            let farewell = match may_be_joining {
+                true => Farewell::Unheard,
+                false => Farewell::Heard,
+            };
+            return self.left(farewell, cluster);
         }
         self.attempts = 0;
         let timer = RoleTimer {
@@ -52,7 +61,8 @@ impl Member {
     }
 
     /// No member any more; one again if that is wanted meanwhile.
-    pub(super) fn left(&mut self, cluster: &mut Cluster) {
+    pub(super) fn left(&mut self, farewell: Farewell, cluster: &mut Cluster) {
+        self.farewell = farewell;
         self.member_id = Str::EMPTY;
         self.last = None;
         self.attempts = 0;
@@ -122,7 +132,8 @@ impl Member {
             },
         };
         match action {
-            Leaving::Left | Leaving::GiveUp => self.left(cluster),
+            Leaving::Left => self.left(Farewell::Heard, cluster),
+            Leaving::GiveUp => self.left(Farewell::Unheard, cluster),
             Leaving::Retry | Leaving::Rediscover => {
                 let pause = self.back_off(random, cluster);
                 if let State::Leaving { step, .. } = &mut self.state {

@@ -21,7 +21,7 @@ use self::roster::Roster;
 use super::asking::{Asking, ask, back_off};
 use super::lane::{Next, open};
 use super::membership::{
-    MemberChanges, MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing,
+    Farewell, MemberChanges, MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing,
 };
 use super::timers;
 use crate::assignor::LastAssignment;
@@ -99,6 +99,7 @@ pub(crate) struct Member {
     /// Only of a leader.
     watched: Watched,
     roster: Roster,
+    farewell: Farewell,
     events: VecDeque<MemberEvent>,
 }
 
@@ -116,6 +117,7 @@ impl Member {
             attempts: 0,
             watched: Watched::new(),
             roster: Roster::new(),
+            farewell: Farewell::Heard,
             events: VecDeque::new(),
         }
     }
@@ -164,6 +166,11 @@ impl Member {
     /// Whether it is neither a member nor about to leave.
     pub(crate) const fn is_outside(&self) -> bool {
         matches!(self.state, State::Outside | State::Failed(_))
+    }
+
+    /// Whether the group knows that it is no member.
+    pub(crate) const fn is_known_to_be_gone(&self) -> bool {
+        self.is_outside() && matches!(self.farewell, Farewell::Heard)
     }
 
     pub(crate) const fn is_leaving(&self) -> bool {
@@ -451,7 +458,7 @@ impl Member {
             return;
         }
         if let State::Leaving { .. } = self.state {
-            return self.left(cluster);
+            return self.left(Farewell::Unheard, cluster);
         }
         if self.heart().is_some() {
             let after = self.settings.session_timeout;

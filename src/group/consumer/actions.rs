@@ -37,19 +37,25 @@ pub(super) fn of_heartbeat(code: ErrorCode) -> Beating {
 /// What to do about an error code of the heartbeat that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
-    /// It has left, was no member, or the session will run out.
+    /// It has left, or was no member.
     Left,
     /// Again, after a pause.
     Retry,
     /// Again, to whoever coordinates the group by now.
     Rediscover,
+    /// The coordinator will not do it: the session runs out.
+    GiveUp,
 }
 
 pub(super) fn of_leave(code: ErrorCode) -> Leaving {
     match code {
+        ErrorCode::NONE
+        | ErrorCode::UNKNOWN_MEMBER_ID
+        | ErrorCode::FENCED_MEMBER_EPOCH
+        | ErrorCode::GROUP_ID_NOT_FOUND => Leaving::Left,
         ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::NOT_COORDINATOR => Leaving::Rediscover,
         other if other.is_retriable() => Leaving::Retry,
-        _ => Leaving::Left,
+        _ => Leaving::GiveUp,
     }
 }
 
@@ -63,24 +69,24 @@ mod tests {
         use Beating as B;
         use Leaving as L;
         for (code, heartbeat, leave) in [
-            (-1, B::Fail, L::Left),
+            (-1, B::Fail, L::GiveUp),
             (14, B::Retry, L::Retry),
             (15, B::Rediscover, L::Rediscover),
             (16, B::Rediscover, L::Rediscover),
-            (24, B::Fail, L::Left),
+            (24, B::Fail, L::GiveUp),
             (25, B::Lose, L::Left),
-            (29, B::Fail, L::Left),
-            (30, B::Fail, L::Left),
-            (35, B::Refuse, L::Left),
-            (42, B::Fail, L::Left),
+            (29, B::Fail, L::GiveUp),
+            (30, B::Fail, L::GiveUp),
+            (35, B::Refuse, L::GiveUp),
+            (42, B::Fail, L::GiveUp),
             (69, B::Refuse, L::Left),
-            (81, B::Fail, L::Left),
-            (82, B::Fail, L::Left),
+            (81, B::Fail, L::GiveUp),
+            (82, B::Fail, L::GiveUp),
             (110, B::Lose, L::Left),
-            (111, B::AwaitRelease, L::Left),
-            (112, B::Fail, L::Left),
-            (128, B::Fail, L::Left),
-            (9_999, B::Fail, L::Left),
+            (111, B::AwaitRelease, L::GiveUp),
+            (112, B::Fail, L::GiveUp),
+            (128, B::Fail, L::GiveUp),
+            (9_999, B::Fail, L::GiveUp),
         ] {
             let code = ErrorCode(code);
             assert_eq!(of_heartbeat(code), heartbeat, "{code}");

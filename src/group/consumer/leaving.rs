@@ -9,7 +9,7 @@ use crate::engine::NodeId;
 use crate::error_code::ErrorCode;
 use crate::group::asking::ask;
 use crate::group::lane::{Next, open};
-use crate::group::membership::Departure;
+use crate::group::membership::{Departure, Farewell};
 use crate::group::timers;
 use crate::messages::ConsumerGroupHeartbeatRequest;
 use crate::random::Random;
@@ -34,6 +34,7 @@ impl Member {
         };
         self.go_out(State::Outside, cluster);
         if !told {
+            self.farewell = Farewell::Heard;
             return;
         }
         self.attempts = 0;
@@ -53,7 +54,8 @@ impl Member {
     }
 
     /// No member any more; one again if that is wanted meanwhile.
-    pub(super) fn left(&mut self, cluster: &mut Cluster) {
+    pub(super) fn left(&mut self, farewell: Farewell, cluster: &mut Cluster) {
+        self.farewell = farewell;
         self.attempts = 0;
         let state = match self.wanted {
             Some(_) => State::Unjoined,
@@ -101,17 +103,18 @@ impl Member {
         let (action, next) = match answer {
             Ok(answer) => match actions::of_leave(ErrorCode(answer.error_code)) {
                 Leaving::Rediscover => (Leaving::Retry, Next::Elsewhere),
-                other @ (Leaving::Left | Leaving::Retry) => (other, Next::Done),
+                other @ (Leaving::Left | Leaving::Retry | Leaving::GiveUp) => (other, Next::Done),
             },
             Err(failed) => match failed.cause {
-                FailureCause::Unsupported | FailureCause::Closed => (Leaving::Left, Next::Done),
+                FailureCause::Unsupported | FailureCause::Closed => (Leaving::GiveUp, Next::Done),
                 FailureCause::Disconnected | FailureCause::TimedOut => {
                     (Leaving::Retry, Next::Elsewhere)
                 }
             },
         };
         match action {
-            Leaving::Left => self.left(cluster),
+            Leaving::Left => self.left(Farewell::Heard, cluster),
+            Leaving::GiveUp => self.left(Farewell::Unheard, cluster),
             Leaving::Retry | Leaving::Rediscover => self.pause(random, cluster),
         }
         next

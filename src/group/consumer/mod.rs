@@ -14,7 +14,9 @@ use alloc::vec::Vec;
 use self::assignment::Assignment;
 use super::asking::{Asking, back_off};
 use super::lane::Next;
-use super::membership::{Bid, MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing};
+use super::membership::{
+    Bid, Farewell, MemberEvent, MemberSettings, Protocol, RebalanceCause, Standing,
+};
 use super::timers;
 use crate::cluster::{Answer, Cluster, Token};
 use crate::engine::{NodeId, TopicHandle, TopicPartition};
@@ -102,6 +104,7 @@ pub(crate) struct Member {
     known: Known,
     /// Failures in a row.
     attempts: u32,
+    farewell: Farewell,
     events: VecDeque<MemberEvent>,
 }
 
@@ -117,6 +120,7 @@ impl Member {
             assignment: Assignment::new(),
             known: Known::Nothing,
             attempts: 0,
+            farewell: Farewell::Heard,
             events: VecDeque::new(),
         }
     }
@@ -265,6 +269,10 @@ impl Member {
         )
     }
 
+    pub(super) const fn is_known_to_be_gone(&self) -> bool {
+        self.is_outside() && matches!(self.farewell, Farewell::Heard)
+    }
+
     pub(super) const fn is_leaving(&self) -> bool {
         matches!(self.state, State::Leaving { .. })
     }
@@ -400,7 +408,7 @@ impl Member {
                     *beat = Beat::Asking(Asking::Due);
                 }
             }
-            (timers::SESSION, State::Leaving { .. }) => self.left(cluster),
+            (timers::SESSION, State::Leaving { .. }) => self.left(Farewell::Unheard, cluster),
             (timers::MEMBER_RETRY, _) => {
                 if let Some(step @ Asking::Backoff(_)) = self.step_mut() {
                     *step = Asking::Due;
