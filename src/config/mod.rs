@@ -51,7 +51,7 @@ macro_rules! settings {
                 #[doc = concat!("Property: `", $key, "`.")]
                 pub $field: $type,
             )*
-            /// Which of these came from properties, for [`effective_config`](ProducerConfig::effective_config).
+            /// Which of these came from properties, for [`effective_config`](crate::config::ProducerConfig::effective_config).
             pub origins: $crate::config::Origins,
         }
 
