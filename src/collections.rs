@@ -1,7 +1,7 @@
 //! Owns the collections of which the engine needs many: a map in one sorted queue, and sorting and gathering whose code all
 //! types share.
 //!
-//! Must not know what they hold. The standard library's B-trees and sorts are made anew for each type that they are used with,
+//! Public for Klamm's own drivers alone, outside semver. Must not know what they hold. The standard library's B-trees and sorts are made anew for each type that they are used with,
 //! some ten thousand lines of intermediate code each time: half of what it took to build the engine. What may hold thousands of
 //! entries in no order of arrival stays in a B-tree.
 
@@ -10,12 +10,12 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 /// Sorts places of a table by what stands there; equal ones stay in their order.
-pub(crate) fn sort_places(places: &mut [usize], compare: &dyn Fn(usize, usize) -> Ordering) {
+pub fn sort_places(places: &mut [usize], compare: &dyn Fn(usize, usize) -> Ordering) {
     places.sort_by(|a, b| compare(*a, *b));
 }
 
 /// Sorts; equal ones stay in their order.
-pub(crate) fn sorted<T>(items: Vec<T>, compare: &dyn Fn(&T, &T) -> Ordering) -> Vec<T> {
+pub fn sorted<T>(items: Vec<T>, compare: &dyn Fn(&T, &T) -> Ordering) -> Vec<T> {
     let mut places: Vec<usize> = (0..items.len()).collect();
     sort_places(&mut places, &|a, b| {
         items
@@ -31,7 +31,7 @@ pub(crate) fn sorted<T>(items: Vec<T>, compare: &dyn Fn(&T, &T) -> Ordering) -> 
 }
 
 /// What `collect` makes, by putting in one item after the other: a B-tree's own `collect` sorts first.
-pub(crate) fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
+pub fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = T>) -> C {
     let mut collection = C::default();
     collection.extend(items);
     collection
@@ -40,7 +40,7 @@ pub(crate) fn gather<T, C: Default + Extend<T>>(items: impl IntoIterator<Item = 
 /// A map from `K` to `V` in one sorted queue, in the keys' order: for keys that count up, of which the oldest go first, and for few
 /// entries. A lookup halves; putting in or taking out moves the shorter side, so that the front and the end cost nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct VecMap<K, V>(VecDeque<(K, V)>);
+pub struct VecMap<K, V>(VecDeque<(K, V)>);
 
 impl<K, V> Default for VecMap<K, V> {
     fn default() -> Self {
@@ -49,53 +49,64 @@ impl<K, V> Default for VecMap<K, V> {
 }
 
 impl<K, V> VecMap<K, V> {
-    pub(crate) const fn new() -> Self {
+    #[must_use]
+    pub const fn new() -> Self {
         Self(VecDeque::new())
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&K, &mut V)> {
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&K, &mut V)> {
         self.0.iter_mut().map(|(key, value)| (&*key, value))
     }
 
-    pub(crate) fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
+    #[must_use]
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+    #[must_use]
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
 
     /// Keeps what `keep` says yes to.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain_mut(|(key, value)| keep(key, value));
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
+    pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(crate) fn into_values(self) -> impl Iterator<Item = V> {
+    pub fn into_values(self) -> impl Iterator<Item = V> {
         self.0.into_iter().map(|(_, value)| value)
     }
 
-    pub(crate) fn first_key(&self) -> Option<&K> {
+    #[must_use]
+    pub fn first_key(&self) -> Option<&K> {
         self.0.front().map(|(key, _)| key)
     }
 
     /// Takes the entry of the least key.
-    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
         self.0.pop_front()
     }
 }
@@ -109,23 +120,25 @@ impl<K: Ord, V> VecMap<K, V> {
         }
     }
 
-    pub(crate) fn contains_key(&self, key: &K) -> bool {
+    #[must_use]
+    pub fn contains_key(&self, key: &K) -> bool {
         self.position(key).is_ok()
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
         let (_, value) = self.0.get(self.position(key).ok()?)?;
         Some(value)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let at = self.position(key).ok()?;
         let (_, value) = self.0.get_mut(at)?;
         Some(value)
     }
 
     /// Puts a value in, and gives back the one that it replaces.
-    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.position(&key) {
             Ok(at) => {
                 let (_, old) = self.0.get_mut(at)?;
@@ -139,7 +152,7 @@ impl<K: Ord, V> VecMap<K, V> {
     }
 
     /// The value, made and put in if there is none.
-    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         let at = match self.position(&key) {
             Ok(at) => at,
             Err(at) => {
@@ -151,7 +164,7 @@ impl<K: Ord, V> VecMap<K, V> {
         &mut self.0[at].1
     }
 
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.position(key).ok()?;
         self.0.remove(at).map(|(_, value)| value)
     }

@@ -11,7 +11,8 @@ mod budget;
 mod choices;
 mod client;
 mod cluster;
-mod collections;
+#[doc(hidden)]
+pub mod collections;
 pub mod config;
 mod connection;
 mod consumer;

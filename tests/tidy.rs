@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The bytes.
     ("wire", &["secret"]),
     ("messages", &["wire"]),
-    ("record", &["wire"]),
+    ("record", &["collections", "wire"]),
     // What client and broker prove to each other, whoever carries it.
     ("sasl", &["limits", "secret"]),
     // The border, and what users set.

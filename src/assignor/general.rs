@@ -10,7 +10,7 @@ use super::group_subscription::{Column, GroupSubscription, Owners, Topic};
 use super::movements::Movements;
 use super::racks::{Rack, Racks};
 use super::sticky::Claims;
-use crate::collections::{VecMap, sorted};
+use crate::collections::{VecMap, sort_places, sorted};
 
 pub(super) fn assign(
     group: &GroupSubscription<'_>,
@@ -184,7 +184,7 @@ impl<'a> Builder<'a> {
             .filter(|(_, topics)| topics.iter().any(shares))
             .map(|(member, _)| self.counts.get(member))
             .collect();
-        counts.sort_unstable();
+        sort_places(&mut counts, &|a, b| a.cmp(&b));
         let mut sum = 0_u128;
         let mut difference = 0_u128;
         for (place, count) in counts.into_iter().enumerate() {

@@ -2,7 +2,6 @@
 //!
 //! Must not know how partitions are shared out.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,7 +9,7 @@ use core::cmp::Ordering;
 use core::ops::Range;
 
 use super::{Member, ReplicaRacks, Topics, java};
-use crate::collections::{sort_places, sorted};
+use crate::collections::{VecMap, sort_places, sorted};
 use crate::engine::TopicPartition;
 
 /// One value for each member, partition or topic, by its place.
@@ -72,20 +71,23 @@ pub(super) struct GroupSubscription<'a> {
     pub(super) partitions: usize,
     /// Whether all members subscribe to the same topics, be they there or not.
     pub(super) equal: bool,
-    by_name: BTreeMap<&'a str, usize>,
+    by_name: VecMap<&'a str, usize>,
 }
 
 impl<'a> GroupSubscription<'a> {
     pub(super) fn new(members: &'a [Member], topics: &'a Topics) -> Self {
-        let mut subscribers = BTreeMap::<&str, Vec<usize>>::new();
-        let mut wanted: Option<BTreeSet<&str>> = None;
+        let mut subscriptions = Vec::new();
+        let mut wanted: Option<VecMap<&str, ()>> = None;
         let mut equal = true;
         for (place, member) in members.iter().enumerate() {
-            let names: BTreeSet<&str> = member.subscription.topics.iter().map(|t| &**t).collect();
-            for name in &names {
-                subscribers.entry(name).or_default().push(place);
-            }
-            equal &= wanted.get_or_insert_with(|| names.clone()) == &names;
+            let names = member.subscription.topics.iter();
+            let names: VecMap<&str, ()> = names.map(|name| (&**name, ())).collect();
+            subscriptions.extend(names.keys().map(|name| (*name, place)));
+            equal &= *wanted.get_or_insert_with(|| names.clone()) == names;
+        }
+        let mut subscribers = VecMap::<&str, Vec<usize>>::new();
+        for (name, place) in sorted(subscriptions, &|(a, _), (b, _)| a.cmp(b)) {
+            subscribers.get_or_insert_with(name, Vec::new).push(place);
         }
         let mut group = Self {
             members,
@@ -93,12 +95,12 @@ impl<'a> GroupSubscription<'a> {
             of_members: vec![Vec::new(); members.len()],
             partitions: 0,
             equal,
-            by_name: BTreeMap::new(),
+            by_name: VecMap::new(),
         };
         let known: Vec<_> = topics
             .iter()
             .filter(|(_, racks)| !racks.is_empty())
-            .filter_map(|(name, racks)| Some((name, racks, subscribers.remove(&**name)?)))
+            .filter_map(|(name, racks)| Some((name, racks, subscribers.remove(&&**name)?)))
             .collect();
         let known = sorted(known, &|(a, ..), (b, ..)| java::compare(a, b));
         for (place, (name, racks, subscribers)) in known.into_iter().enumerate() {
@@ -122,7 +124,7 @@ impl<'a> GroupSubscription<'a> {
 
     /// The place of a partition, if it exists and somebody subscribes to its topic.
     pub(super) fn place(&self, partition: &TopicPartition) -> Option<usize> {
-        let topic = self.topics.get(*self.by_name.get(&*partition.topic)?)?;
+        let topic = self.topics.get(*self.by_name.get(&&*partition.topic)?)?;
         let number = usize::try_from(partition.partition).ok()?;
         topic.partitions.clone().nth(number)
     }

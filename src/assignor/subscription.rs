@@ -3,12 +3,11 @@
 //!
 //! Must not know any assignor.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::collections::sorted;
+use crate::collections::{VecMap, sorted};
 use crate::engine::TopicPartition;
 use crate::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolAssignmentTopicPartition,
@@ -153,16 +152,12 @@ pub fn decode_assignment(assignment: Bytes) -> Result<Vec<TopicPartition>, Decod
 }
 
 /// The numbers of the partitions of each topic, both in order.
-pub(super) fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&str, Vec<i32>> {
-    let mut topics = BTreeMap::<_, Vec<_>>::new();
-    for partition in partitions {
+pub(super) fn by_topic(partitions: &[TopicPartition]) -> VecMap<&str, Vec<i32>> {
+    let mut topics = VecMap::new();
+    for partition in sorted(partitions.iter().collect(), &<&TopicPartition>::cmp) {
         topics
-            .entry(&*partition.topic)
-            .or_default()
+            .get_or_insert_with(&*partition.topic, Vec::new)
             .push(partition.partition);
-    }
-    for numbers in topics.values_mut() {
-        numbers.sort_unstable();
     }
     topics
 }

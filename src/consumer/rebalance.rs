@@ -2,7 +2,6 @@
 //!
 //! Must not know how the group comes to its decision.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::PartitionKey;
@@ -10,7 +9,7 @@ use super::partition::{Missing, Ownership, Partition, Position, State};
 use super::role::{ConsumerRole, Cx, Life, timers};
 use super::types::{ConsumerEvent, RebalanceId, RebalanceKind, RebalanceListener, RebalanceReport};
 use crate::assignor::{Assignor, RebalanceProtocol};
-use crate::collections::{VecMap, gather};
+use crate::collections::VecMap;
 use crate::engine::{OpId, TopicHandle, TopicPartition};
 use crate::error::{Error, ErrorKind};
 use crate::group::{Bid, Departure, Group, MemberChanges, MemberEvent, RebalanceCause};
@@ -220,14 +219,18 @@ impl ConsumerRole {
         }
         // What was subscribed to when the member joined may not be any more: it joins again for that.
         let wanted = |name: &TopicPartition| name.partition >= 0 && self.wants(&name.topic);
-        let share: BTreeSet<TopicPartition> = gather(partitions.into_iter().filter(wanted));
-        let going = self.slots_where(|_, partition| !share.contains(&partition.name()));
-        let kept: BTreeSet<TopicPartition> = gather(
-            self.assigned
-                .iter()
-                .map(Partition::name)
-                .filter(|name| share.contains(name)),
-        );
+        let share: VecMap<TopicPartition, ()> = partitions
+            .into_iter()
+            .filter(wanted)
+            .map(|partition| (partition, ()))
+            .collect();
+        let going = self.slots_where(|_, partition| !share.contains_key(&partition.name()));
+        let kept: VecMap<TopicPartition, ()> = self
+            .assigned
+            .iter()
+            .map(|partition| (partition.name(), ()))
+            .filter(|(name, ())| share.contains_key(name))
+            .collect();
         if let (Some(course), Some(group)) = (&mut self.course, &self.group) {
             course.shared = cx.now();
             let standing = group.member().standing();
@@ -235,9 +238,10 @@ impl ConsumerRole {
             course.members = group.member().changes().cloned();
         }
         if let Some(group) = &mut self.group {
-            group.on_share(|partition| kept.contains(partition), cx.cluster);
+            group.on_share(|partition| kept.contains_key(partition), cx.cluster);
         }
-        let coming = share.difference(&kept).cloned().collect();
+        let coming = share.keys().filter(|name| !kept.contains_key(name));
+        let coming = coming.cloned().collect();
         self.release(going, After::Take(coming), cx);
     }
 

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use super::control::{ControlType, control_type};
 use super::error::BatchError;
 use super::view::BatchView;
+use crate::collections::sorted;
 
 /// An aborted transaction, as a Fetch response (v4 and later) lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +51,9 @@ pub struct AbortedTransactions {
 
 impl AbortedTransactions {
     /// The list of a response. Brokers do not promise an order.
-    pub fn new(mut transactions: Vec<AbortedTransaction>) -> Self {
-        transactions.sort_unstable_by(|a, b| b.cmp(a));
+    pub fn new(transactions: Vec<AbortedTransaction>) -> Self {
         Self {
-            ahead: transactions,
+            ahead: sorted(transactions, &|a, b| b.cmp(a)),
             producers: BTreeSet::new(),
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! Must not know what the operations do.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
+use klamm::collections::VecMap;
 use klamm::{Engine, Error, ErrorKind, OpId};
 
 use crate::after::After;
@@ -69,7 +69,7 @@ impl<R: Operator, T> Drop for Operation<'_, R, T> {
 
 /// The operations of one kind that somebody waits for.
 pub(crate) struct Ops<T> {
-    ops: BTreeMap<OpId, Op<T>>,
+    ops: VecMap<OpId, Op<T>>,
     stopped: bool,
 }
 
@@ -81,7 +81,7 @@ enum Op<T> {
 impl<T> Default for Ops<T> {
     fn default() -> Self {
         Self {
-            ops: BTreeMap::new(),
+            ops: VecMap::new(),
             stopped: false,
         }
     }

@@ -3,11 +3,12 @@
 //!
 //! Must not know the runtime: what needs one is left as a chore for the driver's task.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::task::Waker;
 
 use bytes::Bytes;
+use klamm::collections::VecMap;
 use klamm::{
     CloseCause, CloseMode, ConnectionId, Engine, Host, Input, Instant, Job, JobId, Output,
     ResolveId,
@@ -68,7 +69,7 @@ pub(crate) struct State<R: Role> {
     /// Until when the driver's task sleeps.
     armed: Option<Instant>,
     driver: Option<Waker>,
-    pub(crate) connections: BTreeMap<ConnectionId, Outbox>,
+    pub(crate) connections: VecMap<ConnectionId, Outbox>,
     chores: VecDeque<Chore>,
     recorder: Option<Recorder>,
 }
@@ -82,7 +83,7 @@ impl<R: Role> State<R> {
             due: None,
             armed: None,
             driver: None,
-            connections: BTreeMap::new(),
+            connections: VecMap::new(),
             chores: VecDeque::new(),
             recorder,
         }

@@ -2,10 +2,11 @@
 //!
 //! Must not know what is waited for.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
 use klamm::Instant;
+use klamm::collections::VecMap;
 
 use crate::after::After;
 
@@ -17,8 +18,8 @@ pub(crate) struct WaitId(u64);
 #[derive(Default)]
 pub(crate) struct Waits {
     next: u64,
-    waiting: BTreeMap<WaitId, Waiting>,
-    deadlines: BTreeSet<(Instant, WaitId)>,
+    waiting: VecMap<WaitId, Waiting>,
+    deadlines: VecMap<(Instant, WaitId), ()>,
 }
 
 struct Waiting {
@@ -33,7 +34,9 @@ impl Waits {
         self.next += 1;
         let waker = None;
         self.waiting.insert(id, Waiting { deadline, waker });
-        self.deadlines.extend(deadline.map(|at| (at, id)));
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, id), ());
+        }
         id
     }
 
@@ -70,12 +73,12 @@ impl Waits {
 
     /// The first deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first_key().map(|(at, _)| *at)
     }
 
     /// Wakes those whose deadline has come; they see that themselves.
     pub(crate) fn expire(&mut self, now: Instant, after: &mut After) {
-        while let Some((at, id)) = self.deadlines.first().copied() {
+        while let Some((at, id)) = self.deadlines.first_key().copied() {
             if at > now {
                 return;
             }

@@ -2,11 +2,12 @@
 //!
 //! Must not block, nor read a batch: it lives behind the lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Context;
 
+use klamm::collections::VecMap;
 use klamm::{
     CommitOutcomes, CommittedOffsets, ConsumerCloseReport, ConsumerCommand, ConsumerEngine,
     ConsumerEvent, ConsumerReply, Error, ErrorKind, FoundOffsets, Instant, LentBatch, OpId,
@@ -40,9 +41,9 @@ const REPORTS_MAX: usize = 100;
 pub(crate) struct ConsumerHub {
     pub(super) waits: Waits,
     /// The troubles that were not told yet: the last one of each partition, and the last one of none.
-    partition_errors: BTreeMap<TopicPartition, Error>,
+    partition_errors: VecMap<TopicPartition, Error>,
     problem: Option<Error>,
-    resets: BTreeMap<TopicPartition, Reset>,
+    resets: VecMap<TopicPartition, Reset>,
     pub(super) rebalances: Notices,
     reports: VecDeque<RebalanceReport>,
     pub(super) offsets: Ops<FoundOffsets>,
@@ -60,9 +61,9 @@ impl ConsumerHub {
     pub(super) fn new(moves: Arc<AtomicU64>) -> Self {
         Self {
             waits: Waits::default(),
-            partition_errors: BTreeMap::new(),
+            partition_errors: VecMap::new(),
             problem: None,
-            resets: BTreeMap::new(),
+            resets: VecMap::new(),
             rebalances: Notices::default(),
             reports: VecDeque::new(),
             offsets: Ops::default(),
@@ -122,7 +123,7 @@ impl Role for ConsumerHub {
                 why,
             } => {
                 self.moved();
-                let reset = self.resets.entry(partition.clone()).or_insert(Reset {
+                let reset = self.resets.get_or_insert_with(partition.clone(), || Reset {
                     partition,
                     from,
                     to,

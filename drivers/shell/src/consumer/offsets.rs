@@ -2,8 +2,7 @@
 //!
 //! Must not know how an offset is looked up.
 
-use std::collections::BTreeMap;
-
+use klamm::collections::VecMap;
 use klamm::{ConsumerCommand, Error, FoundOffsets, OffsetSpec, Start, TopicPartition};
 
 use super::Consumer;
@@ -72,9 +71,11 @@ impl Consumer {
         &self,
         times: &[(TopicPartition, i64)],
     ) -> Result<FoundOffsets, Error> {
-        let mut by_time: BTreeMap<i64, Vec<TopicPartition>> = BTreeMap::new();
+        let mut by_time: VecMap<i64, Vec<TopicPartition>> = VecMap::new();
         for (partition, time) in times {
-            by_time.entry(*time).or_default().push(partition.clone());
+            by_time
+                .get_or_insert_with(*time, Vec::new)
+                .push(partition.clone());
         }
         let mut found = FoundOffsets::new();
         for (time, partitions) in by_time {

@@ -3,8 +3,9 @@
 //!
 //! Must not block, nor call anybody's code: it lives behind the lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use klamm::collections::VecMap;
 use klamm::record::RecordRef;
 use klamm::{
     AppendError, Appended, BlockedOn, CloseReport, Engine, Error, ErrorKind, Instant, OpId,
@@ -34,7 +35,7 @@ pub(crate) struct ProducerHub {
     /// By the topic's index, then by partition.
     slots: Vec<Vec<Slots>>,
     waits: Waits,
-    lines: BTreeMap<LineKey, Line>,
+    lines: VecMap<LineKey, Line>,
     pub(super) flushes: Ops<()>,
     pub(super) responses: Ops<Result<RawResponse, Error>>,
     pub(super) closes: Ops<CloseReport>,
@@ -222,7 +223,7 @@ impl State<ProducerHub> {
         let hub = &mut self.role;
         let id = match *place {
             Some((id, own)) if own == key => {
-                let line = hub.lines.entry(key).or_default();
+                let line = hub.lines.get_or_insert_with(key, Line::default);
                 if line.may_try(id) {
                     line.close();
                 }
@@ -236,7 +237,7 @@ impl State<ProducerHub> {
                     }
                     None => hub.waits.begin(Some(deadline)),
                 };
-                hub.lines.entry(key).or_default().join(id);
+                hub.lines.get_or_insert_with(key, Line::default).join(id);
                 id
             }
         };
