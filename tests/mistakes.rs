@@ -27,7 +27,7 @@ const PAGE: &str = "docs/mistakes.md";
 const HEAD: &str = "\
 # Mistakes, and what they look like
 
-What a user sees of each: the whole text of the error. `HOST:PORT` stands for an address, `N` for a number that depends on chance. This page is written by `tests/mistakes.rs`,
+What a user sees of each: the kind of the error (`ErrorKind`), whether trying again can help, and the whole text. Where the cluster in memory was asked for an error, its text is that of the cluster. `HOST:PORT` stands for an address, `N` for a number that depends on chance. This page is written by `tests/mistakes.rs`,
 which makes each of these mistakes, and fails when one is told otherwise.
 ";
 
@@ -273,7 +273,8 @@ async fn reaching() -> Vec<Told> {
         let error = complaint(&consumer(&address.to_string(), "letters", 0)).await;
         told.push((title, error));
     }
-    let unknown = consumer("no-such-host.invalid:9092", "letters", 0);
+    // No name can be written so: nobody has to be asked.
+    let unknown = consumer("no-such-host..invalid:9092", "letters", 0);
     told.push(("A name that does not exist", complaint(&unknown).await));
 
     // Nobody accepts: the system does, and no byte ever comes.
@@ -548,7 +549,7 @@ fn first(error: &CommitError) -> Error {
 
 /// What differs from run to run, and from host to host, left out.
 fn without_chance(text: &str) -> String {
-    let mut text = text.replace("the name server did not answer", "the name does not exist");
+    let mut text = text.to_owned();
     for (before, number) in [
         ("127.0.0.1:", "HOST:PORT"),
         ("no answer within ", "N"),
@@ -575,7 +576,9 @@ fn section(page: &mut String, title: &str, told: &[Told]) {
             (false, false) => "The same will fail again, until something is changed.",
         };
         let text = without_chance(&error.to_string());
-        let _ = write!(page, "\n**{mistake}.** {then}\n\n> {text}\n");
+        let kind = format!("{:?}", error.kind());
+        let kind = kind.split([' ', '(']).next().unwrap_or_default();
+        let _ = write!(page, "\n**{mistake}.** `{kind}`. {then}\n\n> {text}\n");
     }
 }
 

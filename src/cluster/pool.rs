@@ -142,7 +142,7 @@ impl Cluster {
                 false => "the name has no address",
             },
             Err(ResolveError::NotFound) => "the name does not exist",
-            Err(ResolveError::Failed) => "the name server did not answer",
+            Err(ResolveError::Failed) => "the name could not be resolved",
         };
         let error = self
             .unresolved(key, ErrorKind::Disconnected)
